@@ -1,0 +1,7 @@
+"""What travels between data, networks, metrics and pictures. Imports ``registry`` and below, never datasets or models."""
+
+from admlops.structures.label_availability import LabelAvailability
+from admlops.structures.multi_task_data_sample import MultiTaskDataSample, TaskLabel
+from admlops.structures.output_spec import OutputSpec, TensorSpec
+
+__all__ = ["LabelAvailability", "MultiTaskDataSample", "OutputSpec", "TaskLabel", "TensorSpec"]
