@@ -1,0 +1,148 @@
+"""Checkpoints that load with ``weights_only`` on: what is written is plain, what is read is checked.
+
+mmengine 0.10.7 saves ``HistoryBuffer`` objects and bound methods, which torch >= 2.6 refuses to load
+(open-mmlab/mmengine#1655). Our checkpoints hold tensors and plain Python values only; foreign ones of the mm* family are
+read with a short allow-list in which ``getattr`` is replaced by one that reaches nothing but what they need.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.optim.scheduler import OneCycleLR
+from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+
+from admlops.errors import CheckpointError
+
+_HARMLESS_ATTRIBUTES = {
+    HistoryBuffer: {"min", "max", "current", "mean"},
+    OneCycleParamScheduler: {"_annealing_cos", "_annealing_linear"},
+    OneCycleLR: {"_annealing_cos", "_annealing_linear"},
+}
+
+
+def _safe_getattr(owner: Any, name: str) -> Any:
+    if name not in _HARMLESS_ATTRIBUTES.get(owner, set()):
+        raise CheckpointError(
+            "the checkpoint asks for an attribute that no mm* checkpoint needs",
+            got=f"getattr({owner!r}, {name!r})",
+            remedy="do not use this file: it may be an attack",
+        )
+    return getattr(owner, name)
+
+
+@contextmanager
+def safe_globals() -> Iterator[None]:
+    """Let ``torch.load(weights_only=True)`` read checkpoints of mmengine, and nothing else.
+
+    Returns:
+        A context manager.
+    """
+    multiarray = np.core.multiarray
+    dtypes = {type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "bool")}
+    allowed: list[Any] = [
+        HistoryBuffer,
+        OneCycleParamScheduler,
+        OneCycleLR,
+        (multiarray._reconstruct, "numpy.core.multiarray._reconstruct"),
+        (multiarray._reconstruct, "numpy._core.multiarray._reconstruct"),
+        (multiarray.scalar, "numpy.core.multiarray.scalar"),
+        (multiarray.scalar, "numpy._core.multiarray.scalar"),
+        np.ndarray,
+        np.dtype,
+        *dtypes,
+        (_safe_getattr, "builtins.getattr"),
+    ]
+    with torch.serialization.safe_globals(allowed):
+        yield
+
+
+def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:
+    """Read a checkpoint of ours or of an mm* project without running any code of it.
+
+    Args:
+        path: Local file.
+        map_location: Device of the tensors.
+
+    Returns:
+        The checkpoint's dict.
+
+    Raises:
+        CheckpointError: Missing, truncated, not a checkpoint, or it holds something other than tensors and plain values.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise CheckpointError("no such checkpoint", where=file, remedy="look into the work dir for with-bn-last.pth")
+    with safe_globals(), refusals_explained(file):
+        checkpoint = torch.load(file, map_location=map_location, weights_only=True)
+    if not isinstance(checkpoint, dict):
+        raise CheckpointError("not a checkpoint", where=file, expected="a dict", got=type(checkpoint).__name__)
+    return checkpoint
+
+
+@contextmanager
+def refusals_explained(path: object) -> Iterator[None]:
+    """Turn what ``torch.load`` raises into a ``CheckpointError``.
+
+    Args:
+        path: The file, for the message.
+
+    Returns:
+        A context manager.
+
+    Raises:
+        CheckpointError: The file is truncated or holds forbidden objects.
+    """
+    try:
+        yield
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            "the checkpoint holds objects that are not loaded because they could run code",
+            where=path,
+            expected="tensors, numbers, strings and containers of them",
+            got=str(error).splitlines()[0],
+            remedy="use a file that this project wrote, or convert a trusted one to a plain state_dict",
+        ) from error
+    except (RuntimeError, EOFError) as error:
+        if "central directory" not in str(error) and "PytorchStreamReader" not in str(error) and str(error):
+            raise
+        raise CheckpointError(
+            "the checkpoint is truncated or no checkpoint at all",
+            where=path,
+            got=str(error).splitlines()[0] if str(error) else "end of file",
+            remedy="copy it again, or resume from an older one",
+        ) from error
+
+
+def plain(value: Any) -> Any:
+    """Reduce a value to what ``weights_only`` loading accepts.
+
+    Args:
+        value: Any nest of containers.
+
+    Returns:
+        The same nest of tensors, numbers, strings, ``None`` and containers; NumPy values as Python ones; whatever
+        else (classes, functions, history buffers) is left out of its container.
+    """
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return {key: plain(item) for key, item in value.items() if _is_plain(item)}
+    if isinstance(value, (list, tuple)):
+        items = [plain(item) for item in value if _is_plain(item)]
+        return tuple(items) if isinstance(value, tuple) else items
+    return value
+
+
+def _is_plain(value: Any) -> bool:
+    simple = (torch.Tensor, np.generic, np.ndarray, str, bytes, bool, int, float, type(None), Mapping, list, tuple)
+    return isinstance(value, simple)

@@ -1,0 +1,236 @@
+"""A config key that nobody reads is an error: misspelled keys must not train for a week.
+
+mmengine's ``Config`` accepts any key. Here every dict with a ``type`` is held against the signature of its class, every
+dict without one against the table below, and the top level against what the runner and our tools read.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.registry import DefaultScope
+from mmengine.registry import root as mmengine_root
+from mmengine.runner import Runner
+from torch.utils.data import DataLoader
+
+from admlops import registry
+from admlops.errors import ConfigError, nearest
+
+TOOL_KEYS = frozenset({
+    "default_ctx",
+    "fusion_bn_patterns",
+    "model_wrapper_cfg",
+    "solver",
+    "sync_bn",
+    "work_dir",
+})
+"""Top-level keys that our tools read, or that mmengine's runner reads without naming them in its signature."""
+
+TOP_LEVEL_KEYS = TOOL_KEYS | (frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"})
+"""Every key that a config may have at its top."""
+
+_META_KEYS = {"type", "_scope_", "_delete_"}
+_LOADER_KEYS = (set(inspect.signature(DataLoader.__init__).parameters) - {"self"}) | {
+    "dataset",
+    "sampler",
+    "batch_sampler",
+    "collate_fn",
+    "worker_init_fn",
+    "num_batch_per_epoch",
+}
+_PARAMWISE_KEYS = {
+    "custom_keys",
+    "bias_lr_mult",
+    "bias_decay_mult",
+    "norm_decay_mult",
+    "flat_decay_mult",
+    "dwconv_decay_mult",
+    "dcn_offset_lr_mult",
+    "bypass_duplicate",
+}
+_OPTIM_WRAPPER_KEYS = {"optimizer", "accumulative_counts", "clip_grad", "paramwise_cfg", "constructor", "dtype", "loss_scale"}
+_SOLVER_KEYS = {"name", "train_cfg", "optim_wrapper", "param_scheduler"}
+
+# Dicts that carry no type, by the last key of their path; all their keys are known.
+_UNTYPED: dict[str, set[str]] = {
+    "train_dataloader": _LOADER_KEYS,
+    "val_dataloader": _LOADER_KEYS,
+    "test_dataloader": _LOADER_KEYS,
+    "optim_wrapper": _OPTIM_WRAPPER_KEYS,
+    "paramwise_cfg": _PARAMWISE_KEYS,
+    "env_cfg": {"cudnn_benchmark", "mp_cfg", "dist_cfg", "resource_limit"},
+    "mp_cfg": {"mp_start_method", "opencv_num_threads"},
+    "dist_cfg": {"backend", "timeout"},
+    "randomness": {"seed", "deterministic", "diff_rank_seed"},
+    "auto_scale_lr": {"enable", "base_batch_size"},
+    "clip_grad": {"max_norm", "norm_type", "error_if_nonfinite", "foreach", "max_value"},
+    "default_hooks": {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint", "visualization"},
+    "data_release": {"root", "repo", "ref", "kind", "tasks"},
+    "solver": _SOLVER_KEYS,
+}
+
+def check_config(cfg: Config) -> None:
+    """Refuse keys that nobody would read, tasks and classes that do not exist.
+
+    Args:
+        cfg: A loaded config.
+
+    Raises:
+        ConfigError: The first such key, with its path and the nearest valid name.
+    """
+    where = cfg.filename
+    values = cfg.to_dict()
+    valid = TOP_LEVEL_KEYS
+    for key in values:
+        if key not in valid:
+            raise ConfigError(
+                f"nobody reads the config key {key!r}",
+                where=where,
+                expected="a key of mmengine's Runner or of ADMLOps' tools",
+                remedy=f"{nearest(key, valid)} (a variable that only builds others: `del {key}` at the end of the file)",
+            )
+    for path, node in _dicts(values, ()):
+        _check_dict(path, node, where)
+
+
+def config_paths(cfg: Config) -> list[str]:
+    """List every path that ``--cfg-options`` can address.
+
+    Args:
+        cfg: A loaded config.
+
+    Returns:
+        Paths such as ``train_dataloader.dataset.pipeline.2.crop_hw``.
+    """
+    paths: list[str] = []
+
+    def walk(node: Any, path: tuple[str, ...]) -> None:
+        if path:
+            paths.append(".".join(path))
+        if isinstance(node, Mapping):
+            for key, item in node.items():
+                walk(item, (*path, str(key)))
+        elif isinstance(node, (list, tuple)):
+            for i, item in enumerate(node):
+                walk(item, (*path, str(i)))
+
+    walk(cfg.to_dict(), ())
+    return paths
+
+
+def valid_arguments(node: Mapping[str, Any]) -> set[str] | None:
+    """Find the keys that a typed dict may have.
+
+    Args:
+        node: A dict with a ``type``.
+
+    Returns:
+        Names, or ``None`` where the class takes anything.
+    """
+    cls = resolve_type(node)
+    return None if cls is None else _arguments(cls)
+
+
+def resolve_type(node: Mapping[str, Any]) -> Any:
+    """Find the class or function that a dict's ``type`` names.
+
+    Args:
+        node: A dict with a ``type``.
+
+    Returns:
+        The class, or ``None`` where no registry knows the name.
+    """
+    kind = node["type"]
+    if not isinstance(kind, str):
+        return kind
+    scope = node.get("_scope_")
+    for child in vars(registry).values():
+        if hasattr(child, "module_dict"):
+            name = f"{scope}.{kind}" if scope and "." not in kind else kind
+            with DefaultScope.overwrite_default_scope("admlops"):
+                found = child.get(name)
+            if found is not None:
+                return found
+    return None
+
+
+def _dicts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+    if isinstance(node, Mapping):
+        if path:
+            yield path, node
+        for key, item in node.items():
+            yield from _dicts(item, (*path, str(key)))
+    elif isinstance(node, Sequence) and not isinstance(node, str):
+        for i, item in enumerate(node):
+            yield from _dicts(item, (*path, str(i)))
+
+
+def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -> None:
+    name = path[-1] if not path[-1].isdigit() else path[-2] if len(path) > 1 else ""
+    if "type" in node:
+        valid = valid_arguments(node)
+        if valid is None:
+            if isinstance(node["type"], str) and resolve_type(node) is None:
+                raise ConfigError(
+                    f"no registry knows type {node['type']!r}",
+                    where=f"{where}: {'.'.join(path)}",
+                    remedy=nearest(node["type"], _registered_names()),
+                )
+            return
+        if name == "optim_wrapper":
+            valid |= _OPTIM_WRAPPER_KEYS
+    elif name in _UNTYPED:
+        valid = _UNTYPED[name]
+    else:
+        return
+    for key in node:
+        if key not in valid and key not in _META_KEYS:
+            raise ConfigError(
+                f"nobody reads the config key {'.'.join((*path, key))!r}",
+                where=where,
+                expected=f"an argument of {_describe(node, name)}",
+                remedy=nearest(key, valid),
+            )
+
+
+def _describe(node: Mapping[str, Any], name: str) -> str:
+    kind = node.get("type")
+    if kind is None:
+        return name
+    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
+
+
+@cache
+def _arguments(cls: Any) -> set[str] | None:
+    if not inspect.isclass(cls):
+        return _accepted(cls)[0] if not _accepted(cls)[1] else None
+    names: set[str] = set()
+    for base in cls.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        own, takes_more = _accepted(base.__init__)
+        names |= own
+        if not takes_more:
+            return names - {"self"}
+    return None
+
+
+def _accepted(function: Any) -> tuple[set[str], bool]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return set(), True
+    named = {p.name for p in parameters if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)}
+    return named, any(p.kind is p.VAR_KEYWORD for p in parameters)
+
+
+def _registered_names() -> set[str]:
+    names: set[str] = set()
+    for child in vars(registry).values():
+        if hasattr(child, "module_dict"):
+            names |= set(child.module_dict)
+    return names | set(mmengine_root.MODELS.module_dict)

@@ -1,0 +1,17 @@
+"""Hooks: what happens around an iteration, one file a hook."""
+
+from admlops.engine.hooks.branch_loss_hook import BranchLossHook
+from admlops.engine.hooks.overlay_hook import OverlayHook
+from admlops.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
+from admlops.engine.hooks.prediction_dump_hook import PredictionDumpHook
+from admlops.engine.hooks.report_hook import ReportHook
+from admlops.engine.hooks.step_checkpoint_hook import StepCheckpointHook
+
+__all__ = [
+    "BranchLossHook",
+    "OverlayHook",
+    "PlainCheckpointHook",
+    "PredictionDumpHook",
+    "ReportHook",
+    "StepCheckpointHook",
+]

@@ -1,0 +1,50 @@
+"""Writes the numbers of a validation or test: table on screen, ``metrics.json``, CSV, curves and confusion matrices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mmengine.hooks import Hook
+from mmengine.logging import print_log
+from mmengine.runner import Runner
+
+from admlops.evaluation.report import format_table, write_report
+from admlops.registry import HOOKS
+
+
+@HOOKS.register_module()
+class ReportHook(Hook):  # type: ignore[misc]
+    """Reports each validation and test into the work dir; the newest one stays."""
+
+    priority = "LOW"
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Report a validation.
+
+        Args:
+            runner: The runner.
+            metrics: Metrics by name.
+        """
+        self._report(runner, "val", metrics or {}, runner.val_loop.evaluator)
+
+    def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        """Report a test.
+
+        Args:
+            runner: The runner.
+            metrics: Metrics by name.
+        """
+        self._report(runner, "test", metrics or {}, runner.test_loop.evaluator)
+
+    def _report(self, runner: Runner, split: str, metrics: dict[str, float], evaluator: Any) -> None:
+        if runner.rank != 0 or not metrics:
+            return
+        context = {
+            "split": split,
+            "iteration": runner.iter,
+            "config": runner.cfg.filename,
+            "checkpoint": getattr(runner, "loaded_from", None),
+        }
+        write_report(runner.work_dir, metrics, getattr(evaluator, "details", {}), context)
+        print_log(f"{split} after {runner.iter} iterations\n{format_table(metrics)}", logger="current")
+        print_log(f"written: {runner.work_dir}/metrics.json, metrics.csv and plots", logger="current")

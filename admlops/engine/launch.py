@@ -1,0 +1,118 @@
+"""Which devices and processes a command uses: CPU, one GPU or many, with the same command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+import torch.distributed as dist
+from mmengine.config import Config
+
+from admlops.errors import ConfigError, MachineError
+
+
+def parse_ctx(ctx: str) -> tuple[int, ...]:
+    """Parse the GPU ids of ``--ctx``.
+
+    Args:
+        ctx: Such as ``0`` or ``0,1``.
+
+    Returns:
+        The ids.
+
+    Raises:
+        ConfigError: Not a list of distinct numbers.
+    """
+    try:
+        ids = tuple(int(part) for part in ctx.split(","))
+    except ValueError:
+        ids = ()
+    if not ids or len(set(ids)) != len(ids) or min(ids) < 0:
+        raise ConfigError("--ctx is unusable", expected="GPU ids such as 0 or 0,1", got=repr(ctx))
+    return ids
+
+
+def choose_devices(cfg: Config, ctx: str | None, launcher: str, argv: Sequence[str] | None = None) -> None:
+    """Give this command its GPUs; start one process a GPU where more than one was asked for.
+
+    Args:
+        cfg: Config; ``default_ctx`` names the GPUs to use where there are any.
+        ctx: What ``--ctx`` said, or ``None``.
+        launcher: ``none`` or the launcher that already started this process.
+        argv: Command line to start again in each process; ``sys.argv`` by default.
+
+    Raises:
+        MachineError: GPUs were asked for that are not there.
+        ConfigError: ``--ctx`` together with a launcher.
+    """
+    present = torch.cuda.device_count()
+    if ctx is not None:
+        if launcher != "none":
+            raise ConfigError("--ctx starts its own processes", got=f"--launcher {launcher}", remedy="give one of the two")
+        if present == 0:
+            raise MachineError(
+                "--ctx asks for GPUs and this machine has none",
+                got=f"--ctx {ctx}, torch {torch.__version__}, torch.cuda.is_available() is {torch.cuda.is_available()}",
+                remedy="leave --ctx away to train on the CPU",
+            )
+    if launcher != "none" or present == 0:
+        return
+    ids = parse_ctx(ctx) if ctx is not None else tuple(i for i in cfg.get("default_ctx") or (0,) if i < present)
+    if not ids or max(ids) >= present:
+        raise MachineError("such a GPU is not there", expected=f"ids from 0 to {present - 1}", got=ids)
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    names = visible.split(",") if visible else [str(i) for i in range(present)]
+    os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] for i in ids)
+    if len(ids) == 1:
+        return
+    command = list(sys.argv if argv is None else argv)
+    kept = [a for i, a in enumerate(command) if a != "--ctx" and (i == 0 or command[i - 1] != "--ctx") and "--ctx=" not in a]
+    run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={len(ids)}"]
+    os.execv(sys.executable, [*run, *kept, "--launcher", "pytorch"])
+
+
+def set_up_processes(cfg: Config, launcher: str) -> None:
+    """Prepare a config for one or many processes.
+
+    Args:
+        cfg: Config, changed in place.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+    """
+    cfg.launcher = launcher
+    if launcher == "none":
+        return
+    wrapper: dict[str, Any] = {
+        "type": "MMDistributedDataParallel",
+        # Ranks agree on BN's statistics, in validation too.
+        "broadcast_buffers": True,
+        # A branch that no rank has labels for stays out of the graph, and its gradients None.
+        "find_unused_parameters": True,
+    }
+    if not torch.cuda.is_available():
+        # mmengine's launcher calls torch.cuda.set_device; a process group that exists already makes it skip that.
+        wrapper["device_ids"] = None
+        if not dist.is_initialized():
+            dist.init_process_group("gloo")
+    cfg.model_wrapper_cfg = wrapper
+
+
+def switch_on_amp(cfg: Config) -> None:
+    """Train in mixed precision (bfloat16).
+
+    Args:
+        cfg: Config, changed in place.
+
+    Raises:
+        MachineError: No GPU.
+    """
+    if not torch.cuda.is_available():
+        raise MachineError(
+            "--amp needs a GPU",
+            got=f"torch {torch.__version__} without a usable CUDA device",
+            remedy="leave --amp away: mmengine's AmpOptimWrapper does not run on the CPU",
+        )
+    cfg.optim_wrapper.type = "AmpOptimWrapper"
+    cfg.optim_wrapper.dtype = "bfloat16"

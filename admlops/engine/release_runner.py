@@ -1,0 +1,73 @@
+"""mmengine's Runner with checkpoints that are written whole, read safely and resumed in place."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from mmengine.runner import Runner
+
+from admlops.engine.checkpoint import refusals_explained, safe_globals
+from admlops.engine.release_train_loop import ReleaseTrainLoop
+from admlops.errors import CheckpointError
+from admlops.registry import RUNNERS
+
+
+@RUNNERS.register_module()
+class ReleaseRunner(Runner):  # type: ignore[misc]
+    """Runner of all tools. Takes what ``mmengine.runner.Runner`` takes."""
+
+    def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Save a checkpoint under a temporary name, then rename it: a killed run leaves no torn file.
+
+        Args:
+            out_dir: Folder.
+            filename: Name in it.
+            *args: As in mmengine.
+            **kwargs: As in mmengine.
+        """
+        partial = f".{filename}.part"
+        super().save_checkpoint(out_dir, partial, *args, **kwargs)
+        part = Path(out_dir) / partial
+        if part.is_file():  # written by the main process only
+            with part.open("rb") as handle:
+                os.fsync(handle.fileno())
+            part.replace(Path(out_dir) / filename)
+
+    def load_checkpoint(
+        self, filename: str, map_location: str | Callable[..., Any] = "cpu", *args: Any, **kwargs: Any
+    ) -> dict[str, Any]:
+        """Load weights with ``weights_only`` on.
+
+        Args:
+            filename: Checkpoint.
+            map_location: Device of its tensors.
+            *args: As in mmengine.
+            **kwargs: As in mmengine.
+
+        Returns:
+            The checkpoint.
+
+        Raises:
+            CheckpointError: Missing, truncated or unsafe.
+        """
+        if "://" not in filename and not Path(filename).is_file():
+            raise CheckpointError("no such checkpoint", where=filename, remedy="check the path that was given")
+        with safe_globals(), refusals_explained(filename):
+            checkpoint: dict[str, Any] = super().load_checkpoint(filename, map_location, *args, **kwargs)
+        self.loaded_sampler_state = checkpoint.get("sampler")
+        return checkpoint
+
+    def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
+        """Resume network, optimizer, schedules and the position in the sample stream.
+
+        Args:
+            filename: Checkpoint.
+            *args: As in mmengine.
+            **kwargs: As in mmengine.
+        """
+        super().resume(filename, *args, **kwargs)
+        if isinstance(self.train_loop, ReleaseTrainLoop):
+            self.train_loop.load_state_dict(self.loaded_sampler_state)

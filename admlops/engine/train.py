@@ -1,0 +1,93 @@
+"""Train a config: what ``tools/train.py`` calls."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+from mmengine.runner import find_latest_checkpoint
+
+from admlops.engine import launch
+from admlops.engine.config import load_config
+from admlops.engine.pipeline_test import shorten
+from admlops.engine.release_runner import ReleaseRunner
+from admlops.errors import CheckpointError
+
+
+def train(
+    config: str | Path,
+    *,
+    work_dir: str | Path | None = None,
+    resume: str | None = None,
+    amp: bool = False,
+    pipeline_test: bool = False,
+    options: Mapping[str, Any] | None = None,
+    launcher: str = "none",
+    ctx: str | None = None,
+) -> ReleaseRunner:
+    """Train the network of a config.
+
+    Args:
+        config: Config file.
+        work_dir: Where checkpoints, logs, metrics and pictures go; ``work_dirs/<config name>`` by default.
+        resume: ``"auto"`` for the work dir's latest checkpoint, or a checkpoint; ``None`` starts anew.
+        amp: Train in bfloat16 (GPU only).
+        pipeline_test: A few iterations of train, validation and test on the validation split.
+        options: Config values by dotted path.
+        launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+        ctx: GPU ids such as ``0,1``.
+
+    Returns:
+        The runner, after training.
+
+    Raises:
+        ConfigError: The config cannot run.
+        MachineError: It asks for what this machine lacks.
+        CheckpointError: There is nothing to resume.
+    """
+    cfg = load_config(config, options, work_dir)
+    launch.choose_devices(cfg, ctx, launcher)
+    if amp:
+        launch.switch_on_amp(cfg)
+    if pipeline_test:
+        if work_dir is None:
+            # Its checkpoints must never be taken for a real run's.
+            cfg.work_dir = f"{cfg.work_dir}_pipeline_test"
+        shorten(cfg)
+    launch.set_up_processes(cfg, launcher)
+    _set_up_resume(cfg, resume)
+    set_step_names(cfg)
+    runner = ReleaseRunner.from_cfg(cfg)
+    runner.train()
+    if pipeline_test:
+        runner.test()
+    return runner
+
+
+def set_step_names(cfg: Config) -> None:
+    """Give ``StepCheckpointHook`` the prefix that the step's other checkpoints have.
+
+    Args:
+        cfg: Config, changed in place.
+    """
+    prefix = cfg.default_hooks.checkpoint.get("filename_tmpl", "with-bn-{:04d}.pth").split("-{", 1)[0]
+    for hook in cfg.custom_hooks:
+        if getattr(hook.type, "__name__", hook.type) == "StepCheckpointHook":
+            hook.step_name = prefix
+
+
+def _set_up_resume(cfg: Config, resume: str | None) -> None:
+    if resume is None:
+        return
+    path = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
+    if path is None or not Path(path).is_file():
+        raise CheckpointError(
+            "there is nothing to resume",
+            where=cfg.work_dir if resume == "auto" else resume,
+            expected="a checkpoint of an earlier run",
+            remedy="leave --resume away to start, or give the checkpoint: --resume PATH",
+        )
+    cfg.resume = True
+    cfg.load_from = str(path)

@@ -1,0 +1,31 @@
+"""AdamW with one warm-up and one cosine, over iterations."""
+
+from mmengine.optim import CosineAnnealingLR, LinearLR, OptimWrapper
+from torch.optim import AdamW
+
+from admlops.engine import ReleaseTrainLoop
+
+
+def one_cycle(max_iters, val_interval, lr=2e-3, warmup=0.2):
+    """Return ``train_cfg``, ``optim_wrapper`` and ``param_scheduler`` of a training."""
+    warmup_iters = max(1, round(max_iters * warmup))
+    return dict(
+        train_cfg=dict(type=ReleaseTrainLoop, max_iters=max_iters, val_interval=val_interval),
+        optim_wrapper=dict(
+            type=OptimWrapper,
+            optimizer=dict(type=AdamW, lr=lr, weight_decay=0.02),
+            clip_grad=dict(max_norm=10.0),
+            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+        ),
+        param_scheduler=[
+            dict(type=LinearLR, start_factor=0.05, by_epoch=False, begin=0, end=warmup_iters),
+            dict(
+                type=CosineAnnealingLR,
+                eta_min_ratio=0.01,
+                by_epoch=False,
+                begin=warmup_iters,
+                end=max_iters,
+                T_max=max_iters - warmup_iters,
+            ),
+        ],
+    )

@@ -1,0 +1,53 @@
+#!/usr/bin/env python
+"""Test a checkpoint: ``python tools/test.py configs/4pe_resize/multitask.py work_dirs/multitask/with-bn-last.pth``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import admlops  # noqa: F401  sets thread defaults before torch is loaded
+from admlops.errors import AdmlopsError
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("--work-dir", help="where the report goes (default: work_dirs/<config name>)")
+    parser.add_argument("--show-dir", help="draw every picture, truth beside prediction, into this folder")
+    parser.add_argument("--out", help="write the predictions as records (predictions.jsonl, masks) into this folder")
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--ctx", metavar="IDS", help="GPUs to test on, such as 0,1 (default: the config's default_ctx)")
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Parse, test, exit."""
+    args = parse_args()
+    from admlops.engine.config import parse_options
+    from admlops.engine.test import run_test
+
+    try:
+        run_test(
+            args.config,
+            args.checkpoint,
+            work_dir=args.work_dir,
+            show_dir=args.show_dir,
+            out=args.out,
+            options=parse_options(args.cfg_options),
+            launcher=args.launcher,
+            ctx=args.ctx,
+        )
+    except AdmlopsError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+#!/usr/bin/env python
+"""Train the network of a config: ``python tools/train.py configs/4pe_resize/multitask.py``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+
+import admlops  # noqa: F401  sets thread defaults before torch is loaded
+from admlops.errors import AdmlopsError
+
+
+def parse_args() -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("config", help="config file")
+    parser.add_argument("--work-dir", help="checkpoints, logs, metrics, pictures (default: work_dirs/<config name>)")
+    parser.add_argument(
+        "--resume", nargs="?", const="auto", metavar="PATH", help="go on from PATH, by default from the work dir's latest"
+    )
+    parser.add_argument("--amp", action="store_true", help="train in bfloat16 (GPU only)")
+    parser.add_argument(
+        "--pipeline-test", action="store_true", help="a few iterations of train, validation and test on the validation split"
+    )
+    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
+    parser.add_argument("--ctx", metavar="IDS", help="GPUs to train on, such as 0,1 (default: the config's default_ctx)")
+    # torchrun of torch < 2 passes it; nobody needs it.
+    parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault("LOCAL_RANK", str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    """Parse, train, exit."""
+    args = parse_args()
+    from admlops.engine.config import parse_options
+    from admlops.engine.train import train
+
+    try:
+        train(
+            args.config,
+            work_dir=args.work_dir,
+            resume=args.resume,
+            amp=args.amp,
+            pipeline_test=args.pipeline_test,
+            options=parse_options(args.cfg_options),
+            launcher=args.launcher,
+            ctx=args.ctx,
+        )
+    except AdmlopsError as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+
+
+if __name__ == "__main__":
+    main()
