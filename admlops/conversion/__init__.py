@@ -1,0 +1,24 @@
+"""Source data sets in their original formats -> releases: one file a format.
+
+May import ``data_release``, ``task_spec`` and ``errors``; no torch, no mm* package.
+"""
+
+from admlops.conversion.camvid import CamVidConverter
+from admlops.conversion.convert_source import convert_source
+from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
+from admlops.conversion.kitti import KittiConverter
+from admlops.conversion.report import format_report
+
+CONVERTERS: dict[str, type[Converter]] = {converter.name: converter for converter in (CamVidConverter, KittiConverter)}
+"""The converter of each source format, by the name that the command line knows."""
+
+__all__ = [
+    "CONVERTERS",
+    "CamVidConverter",
+    "Converter",
+    "FrameWriter",
+    "KittiConverter",
+    "SourceFrame",
+    "convert_source",
+    "format_report",
+]

@@ -1,0 +1,289 @@
+"""Run a converter: frames -> chunks on all cores -> a release folder that appears complete or not at all.
+
+While it runs, everything lies in ``OUT.partial``: finished chunks under names that hold a hash of the options and of the size
+and time of each source file, so that a conversion that was broken off continues and a source file that has changed since is
+converted again. At the end one rename makes it ``OUT``.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import orjson
+from tqdm import tqdm
+
+from admlops.conversion.chunk_pool import run_jobs
+from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
+from admlops.conversion.report import build_report
+from admlops.conversion.tally import Tally
+from admlops.data_release.record import validate_record
+from admlops.errors import ConversionError, MachineError
+from admlops.task_spec import CAMERA_TASKS
+
+CHUNK_FRAMES = 32
+"""Frames a job: small enough for a moving progress bar, large enough that the chunk files stay few."""
+
+RELEASE_VERSION = "v1.0.0"
+_COPY_BYTES = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Folders:
+    out: Path
+
+    @property
+    def partial(self) -> Path:
+        return self.out.with_name(self.out.name + ".partial")
+
+    @property
+    def release(self) -> Path:
+        return self.partial / "release"
+
+    @property
+    def chunks(self) -> Path:
+        return self.partial / "chunks"
+
+    @property
+    def scratch(self) -> Path:
+        return self.partial / "scratch"
+
+    @property
+    def identity(self) -> Path:
+        return self.partial / "identity.json"
+
+
+@dataclass(frozen=True)
+class _Job:
+    converter: Converter
+    frames: tuple[SourceFrame, ...]
+    chunk: Path
+    folders: _Folders
+    copy: bool
+
+
+def convert_source(
+    converter: Converter,
+    out_dir: Path,
+    *,
+    name: str | None = None,
+    copy: bool = False,
+    num_workers: int | None = None,
+    show_progress: bool = False,
+) -> dict[str, Any]:
+    """Convert one split of a source to a release folder.
+
+    Args:
+        converter: The source, its split and options.
+        out_dir: The release folder to make; it must not exist, or be empty.
+        name: Name of the release's entry and of its JSONL file; ``<format>_<split>`` where None.
+        copy: Copy images and lidar sweeps into ``out_dir``, so that it can be moved.
+        num_workers: Processes; all cores that this process may use where None.
+        show_progress: Draw a progress bar on standard error.
+
+    Returns:
+        The report, which is also written as ``report.json``.
+
+    Raises:
+        ConversionError: A source file is missing, truncated or malformed; ``out_dir`` is in use. ``out_dir`` is untouched.
+        MachineError: The disk is full or not writable.
+    """
+    folders = _Folders(Path(out_dir).absolute())
+    entry = name or f"{converter.name}_{converter.split}"
+    _refuse_unusable(folders, entry)
+    frames = converter.frames()
+    fingerprints = _check_sources(converter, frames)
+    with _writing(), _locked(folders):
+        _start_or_continue(folders, {**converter.identity, "copy": copy, "frames": _digest([f.sample_id for f in frames])})
+        jobs = _plan(converter, frames, fingerprints, folders, copy)
+        todo = [job for job in jobs if not job.chunk.exists()]
+        with tqdm(total=len(frames), unit="frame", desc=entry, disable=not show_progress, smoothing=0.05) as bar:
+            bar.update(len(frames) - sum(len(job.frames) for job in todo))
+            workers = min(num_workers or len(os.sched_getaffinity(0)), len(todo))
+            for num_done in run_jobs(_convert_chunk, todo, workers):
+                bar.update(num_done)
+        report = _finish(converter, entry, jobs, folders)
+    shutil.rmtree(folders.partial)
+    return report
+
+
+def _refuse_unusable(folders: _Folders, entry: str) -> None:
+    if folders.out.exists() and (not folders.out.is_dir() or any(folders.out.iterdir())):
+        raise ConversionError(
+            "the output folder is not empty",
+            where=folders.out,
+            expected="a folder that does not exist yet",
+            remedy="choose another --out-dir, or delete this one",
+        )
+    if not entry or "/" in entry or entry in {".", "..", "report", "training_dataset"}:
+        raise ConversionError("unusable --name", expected="a plain file name", got=repr(entry))
+
+
+def _check_sources(converter: Converter, frames: list[SourceFrame]) -> list[str]:
+    """Find missing files and repeated frames before any work is done; fingerprint each frame's files."""
+    if not frames:
+        raise ConversionError(
+            f"{converter.name} split {converter.split!r} holds no frame", where=converter.source_root, expected="at least one"
+        )
+    seen: dict[str, str] = {}
+    fingerprints = []
+    for frame in frames:
+        if frame.sample_id in seen:
+            first = seen[frame.sample_id]
+            raise ConversionError(f"frame {frame.sample_id!r} is listed twice", where=frame.listed_in, got=f"also {first}")
+        seen[frame.sample_id] = frame.listed_in
+        stats = []
+        for role, path in frame.files.items():
+            try:
+                stat = path.stat()
+            except FileNotFoundError:
+                raise ConversionError(
+                    f"a source file is missing: the {role} of frame {frame.sample_id!r}",
+                    where=path,
+                    expected=f"a file, because of {frame.listed_in}",
+                    got="no file",
+                    remedy="complete the source, then run the same command: it continues",
+                ) from None
+            stats.append((str(path), stat.st_size, stat.st_mtime_ns))
+        fingerprints.append(_digest(stats))
+    return fingerprints
+
+
+@contextmanager
+def _locked(folders: _Folders) -> Iterator[None]:
+    folders.partial.mkdir(parents=True, exist_ok=True)
+    foreign = {path.name for path in folders.partial.iterdir()} - {"release", "chunks", "scratch", "identity.json", "lock"}
+    if foreign:
+        raise ConversionError(
+            "the folder for unfinished conversions holds something else",
+            where=folders.partial,
+            got=", ".join(sorted(foreign)),
+            remedy="move it away, or choose another --out-dir",
+        )
+    with (folders.partial / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConversionError("another conversion writes to this folder", where=folders.out) from None
+        yield
+
+
+def _start_or_continue(folders: _Folders, identity: dict[str, Any]) -> None:
+    text = json.dumps(identity, indent=2, sort_keys=True)
+    if not folders.identity.exists() or folders.identity.read_text() != text:
+        # Nothing was begun, or with other options: what it left would be found by nobody.
+        for leftover in (folders.release, folders.chunks):
+            shutil.rmtree(leftover, ignore_errors=True)
+    shutil.rmtree(folders.scratch, ignore_errors=True)
+    for folder in (folders.release, folders.chunks, folders.scratch):
+        folder.mkdir(exist_ok=True)
+    _write(folders.identity, text.encode(), folders)
+
+
+def _plan(
+    converter: Converter, frames: list[SourceFrame], fingerprints: list[str], folders: _Folders, copy: bool
+) -> list[_Job]:
+    jobs = []
+    for start in range(0, len(frames), CHUNK_FRAMES):
+        key = _digest(fingerprints[start : start + CHUNK_FRAMES])[:16]
+        chunk = folders.chunks / f"{start:08d}-{key}.jsonl"
+        jobs.append(_Job(converter, tuple(frames[start : start + CHUNK_FRAMES]), chunk, folders, copy))
+    return jobs
+
+
+def _convert_chunk(job: _Job) -> int:
+    """Write a chunk file: the tally on the first line, the records after it."""
+    with _writing():
+        writer = FrameWriter(job.folders.release, job.folders.scratch, job.copy)
+        lines = []
+        for frame in job.frames:
+            record = job.converter.convert(frame, writer)
+            _check_record(record, f"{job.converter.name} frame {frame.sample_id}")
+            writer.tally.record(record)
+            lines.append(orjson.dumps(record))
+        _write(job.chunk, b"\n".join((orjson.dumps(writer.tally.to_rows()), *lines, b"")), job.folders)
+    return len(job.frames)
+
+
+def _check_record(record: dict[str, Any], where: str) -> None:
+    validate_record(record, where)
+    for task, label in record["labels"].items():
+        for category in set(label.get("categories", ())) - set(label.get("category_sets", ())):
+            CAMERA_TASKS[task].channel_of(category, where)
+
+
+def _finish(converter: Converter, entry: str, jobs: list[_Job], folders: _Folders) -> dict[str, Any]:
+    tally = Tally()
+    hasher = hashlib.sha256()
+    index = folders.release / f"{entry}.jsonl"
+    with index.open("wb") as file:
+        for job in jobs:
+            with job.chunk.open("rb") as chunk:
+                tally.merge(Tally.from_rows(orjson.loads(chunk.readline())))
+                while part := chunk.read(_COPY_BYTES):
+                    hasher.update(part)
+                    file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+    report = build_report(converter, entry, tally)
+    integrity = {"sha256": hasher.hexdigest(), "bytes": index.stat().st_size, "num_samples": report["records"]}
+    bundle = f"{RELEASE_VERSION}-release"
+    release = {
+        "meta": {
+            "release_name": f"{entry} {RELEASE_VERSION}",
+            "consumer_version": RELEASE_VERSION,
+            "bundle_versions": [bundle],
+            "version": RELEASE_VERSION,
+            "tasks": list(converter.tasks),
+        },
+        "dataset_index": [
+            {
+                "name": entry,
+                "obs_path": index.name,
+                "bundle_versions": [bundle],
+                "duplicate": 1,
+                "task_tags": list(converter.tasks),
+                "integrity": integrity,
+            }
+        ],
+    }
+    for file_name, value in (("report.json", report), ("training_dataset.json", release)):
+        content = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
+        _write(folders.release / file_name, content.encode(), folders)
+    folders.release.rename(folders.out)
+    return report
+
+
+def _write(path: Path, content: bytes, folders: _Folders) -> None:
+    partial = folders.scratch / f"{os.getpid()}-{path.name}"
+    with partial.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.replace(path)
+
+
+@contextmanager
+def _writing() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        full = error.errno in {errno.ENOSPC, errno.EDQUOT}
+        raise MachineError(
+            "the disk is full" if full else f"a file cannot be read or written: {error.strerror}",
+            where=error.filename,
+            remedy=f"{'free some space' if full else 'mend that'}, then run the same command: it continues",
+        ) from error
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(orjson.dumps(value)).hexdigest()

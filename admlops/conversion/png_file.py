@@ -1,0 +1,117 @@
+"""Read a PNG file whole and check it: a cut or damaged one must stop a conversion, and decoders let many pass."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from admlops.errors import ConversionError
+
+_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_GREY, _DEPTH_8 = 0, 8
+
+
+@dataclass(frozen=True)
+class PngFile:
+    """A PNG file whose every chunk is there with the right checksum.
+
+    Attributes:
+        path: Where it lies.
+        width: Pixels a row.
+        height: Rows.
+        bit_depth: Bits a sample.
+        color_type: 0 grey, 2 RGB, 3 palette, 4 grey + alpha, 6 RGB + alpha.
+        content: The file's bytes.
+    """
+
+    path: Path
+    width: int
+    height: int
+    bit_depth: int
+    color_type: int
+    content: bytes
+
+    def read_index_mask(self) -> npt.NDArray[np.uint8]:
+        """Decode a mask that holds one class index a pixel.
+
+        Returns:
+            (height, width) uint8.
+
+        Raises:
+            ConversionError: Not one 8-bit channel, or the pixels cannot be decoded.
+        """
+        if (self.color_type, self.bit_depth) != (_GREY, _DEPTH_8):
+            raise ConversionError(
+                "the mask is not an index PNG",
+                where=self.path,
+                expected="one channel of 8 bits: the class index of each pixel",
+                got=f"PNG colour type {self.color_type}, {self.bit_depth} bits",
+                remedy="this is another variant of the data set (colour-coded masks?); convert the index variant",
+            )
+        mask = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if mask is None or mask.shape != (self.height, self.width):
+            raise _damaged(self.path, "pixels that decode", "none")
+        return np.asarray(mask, dtype=np.uint8)
+
+
+def read_png(path: Path) -> PngFile:
+    """Read a PNG file and check its structure: signature, length and checksum of each chunk, end mark.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Its header and bytes.
+
+    Raises:
+        ConversionError: Not a PNG file, cut short, or damaged; names the byte.
+    """
+    content = path.read_bytes()
+    if not content.startswith(_SIGNATURE):
+        raise _damaged(path, "the eight bytes that open a PNG file", repr(content[:8]) if content else "an empty file")
+    offset = len(_SIGNATURE)
+    header: tuple[int, int, int, int] | None = None
+    while True:
+        if offset + 12 > len(content):
+            raise _truncated(path, offset + 12, len(content))
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        end = offset + 12 + length
+        if end > len(content):
+            raise _truncated(path, end, len(content))
+        (checksum,) = struct.unpack_from(">I", content, end - 4)
+        if zlib.crc32(memoryview(content)[offset + 4 : end - 4]) != checksum:
+            raise _damaged(f"{path} (byte {offset})", f"chunk {kind!r} to match its checksum", "another checksum")
+        if header is None:
+            if kind != b"IHDR" or length != 13:
+                raise _damaged(f"{path} (byte {offset})", "the header chunk IHDR", repr(kind))
+            header = struct.unpack_from(">IIBB", content, offset + 8)
+        if kind == b"IEND":
+            width, height, bit_depth, color_type = header
+            return PngFile(path, width, height, bit_depth, color_type, content)
+        offset = end
+
+
+def _truncated(path: Path, expected_bytes: int, got_bytes: int) -> ConversionError:
+    return ConversionError(
+        "the PNG file is truncated",
+        where=path,
+        expected=f"{expected_bytes} bytes or more",
+        got=f"{got_bytes} bytes",
+        remedy="fetch the file again, then run the same command: it continues",
+    )
+
+
+def _damaged(where: object, expected: str, got: str) -> ConversionError:
+    return ConversionError(
+        "the PNG file is damaged",
+        where=where,
+        expected=expected,
+        got=got,
+        remedy="fetch the file again, then run the same command: it continues",
+    )
