@@ -1,0 +1,38 @@
+"""Data releases: which index files a training reads, checked and pinned. Imports ``task_spec`` and ``errors``; no torch.
+
+=====================  ==============================================================================
+``names``              which names of tasks, branches, tags, bundles are valid
+``strict_json``        JSON without surprises, with line and column
+``schema``, ``rules``  fields of ``training_dataset.json``; rules over several fields
+``dataset_file``       check a file: all faults at once
+``git_repository``     read a repository at a commit
+``locate``             from ``obs_path`` to a file on this machine; object storage comes here
+``cache``              derived files, atomically written, shared by processes
+``training_release``   ``open_release``, selection by task
+``record``             shape of one line of an index file
+``line_offsets``       where lines begin; the one-time check of every record
+``jsonl_index``        ``JsonlIndex``: records by position
+=====================  ==============================================================================
+"""
+
+from admlops.data_release.dataset_file import InvalidDatasetFileError, Problem, check_dataset_file, read_dataset_file
+from admlops.data_release.jsonl_index import JsonlIndex
+from admlops.data_release.record import validate_record
+from admlops.data_release.schema import Integrity, ReleaseEntry, ReleaseMeta, TrainingDataset
+from admlops.data_release.training_release import SelectedEntry, TrainingRelease, open_release
+
+__all__ = [
+    "Integrity",
+    "InvalidDatasetFileError",
+    "JsonlIndex",
+    "Problem",
+    "ReleaseEntry",
+    "ReleaseMeta",
+    "SelectedEntry",
+    "TrainingDataset",
+    "TrainingRelease",
+    "check_dataset_file",
+    "open_release",
+    "read_dataset_file",
+    "validate_record",
+]

@@ -1,0 +1,145 @@
+"""Where derived files live (``$ADMLOPS_CACHE``, else ``~/.cache/admlops``), and how they are written.
+
+A file appears under its name complete or not at all: written beside it, then renamed. So processes share the cache without
+locks; two that make the same file do the work twice and the last rename wins with
+the same content.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+from admlops.errors import MachineError
+
+_CHUNK_BYTES = 1 << 20
+_CLOCK_TICK_NS = 20_000_000
+
+
+def cache_root() -> Path:
+    """Folder of the cache, made where it does not exist yet.
+
+    Returns:
+        ``$ADMLOPS_CACHE`` where set, else ``~/.cache/admlops``.
+    """
+    return Path(os.environ.get("ADMLOPS_CACHE") or Path.home() / ".cache" / "admlops").absolute()
+
+
+@contextlib.contextmanager
+def write_atomically(path: Path) -> Iterator[BinaryIO]:
+    """Write a file that others see complete or not at all.
+
+    Args:
+        path: Its final name; folders are made.
+
+    Yields:
+        An open binary file beside it, renamed at the end of the block, deleted where the block raises.
+
+    Raises:
+        MachineError: E404, the folder cannot be written or the disk is full.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            yield file
+            file.flush()
+            os.fsync(file.fileno())
+        Path(temporary).replace(path)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def sha256_of(path: Path) -> str:
+    """Hash a file; the result is remembered in the cache as long as path, size, and times of change stay.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        64 hex digits.
+    """
+    memo = cache_root() / "sha256" / identity_of(path)
+    with contextlib.suppress(OSError):
+        digest = memo.read_text("ascii")
+        if len(digest) == 64:
+            return digest
+    before = identity_of(path)
+    hasher = hashlib.sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK_BYTES):
+            hasher.update(chunk)
+    if identity_of(path) == before:
+        with write_atomically(memo) as file:
+            file.write(hasher.hexdigest().encode("ascii"))
+    return hasher.hexdigest()
+
+
+def identity_of(path: Path, stat: os.stat_result | None = None) -> str:
+    """Name a file's present content without reading it.
+
+    Waits until the file is older than the clock's tick, so that a later change cannot carry the same times.
+
+    Args:
+        path: An existing file.
+        stat: Result of ``os.fstat`` where the file is open already.
+
+    Returns:
+        32 hex digits over real path, inode, size, and times of modification and change (a copy that keeps its modification
+        time, such as one by rsync, still changes the latter).
+    """
+    if stat is None:
+        stat = path.stat()
+        age_ns = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns)
+        if 0 <= age_ns < _CLOCK_TICK_NS:
+            time.sleep((_CLOCK_TICK_NS - age_ns) / 1e9)
+            stat = path.stat()
+    parts = (os.path.realpath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
+    return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
+
+
+@contextlib.contextmanager
+def only_one_process(path: Path) -> Iterator[None]:
+    """Let processes pass one by one, so that one makes a file and the others find it.
+
+    Args:
+        path: The file to be made; ``<path>.lock`` is held. The kernel releases it when a process dies.
+
+    Yields:
+        While the lock is held.
+
+    Raises:
+        MachineError: E404, the folder cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        fd = os.open(path.with_name(path.name + ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+    except OSError as error:
+        raise _unwritable(path, error) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _unwritable(path: Path, error: OSError) -> MachineError:
+    return MachineError(
+        f"the cache cannot be written: {error.strerror}",
+        where=path,
+        expected="a writable folder with free space",
+        remedy="free some space, or set ADMLOPS_CACHE to a folder on another disk",
+        code="E404",
+    )

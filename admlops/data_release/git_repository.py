@@ -1,0 +1,169 @@
+"""Read a data release repository at a fixed commit, through the ``git`` command; its working tree is never looked at."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+from admlops.data_release.cache import cache_root, write_atomically
+from admlops.errors import DataReleaseError, MachineError, nearest
+
+# What `git rev-parse` would calculate with: a ref here is a name, so that v1.0.0~1 is no release.
+_ARITHMETIC = re.compile(r"[\^~:?*\[\\\s\x00-\x1f\x7f]|\.\.|@\{|^-|^$")
+_SHA = re.compile(r"[0-9a-f]{7,64}")
+_BLOB_MODES = {"100644", "100755"}
+
+
+@dataclass(frozen=True)
+class GitRepository:
+    """A repository on this machine.
+
+    Attributes:
+        path: Its folder, bare or with a working tree.
+        base_dir: What relative paths in it refer to: the top of its working tree, or the folder of a bare repository.
+    """
+
+    path: Path
+    base_dir: Path
+
+    @classmethod
+    def open(cls, path: str | Path) -> GitRepository:
+        """Find a repository.
+
+        Args:
+            path: Its folder.
+
+        Returns:
+            The repository.
+
+        Raises:
+            DataReleaseError: No repository lies there.
+            MachineError: There is no ``git``.
+        """
+        folder = Path(path).expanduser().absolute()
+        if not folder.is_dir():
+            raise DataReleaseError("no such data release repository", where=folder, remedy="clone it, or correct repo=")
+        answer = _git(folder, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
+        if answer.returncode != 0:
+            raise DataReleaseError(
+                "not a git repository",
+                where=folder,
+                expected="the folder of a data release repository",
+                got=answer.stderr.decode("utf-8", "replace").strip(),
+                remedy="correct repo=, or read a plain folder with root=",
+            )
+        bare, git_dir = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
+        if bare == "true":
+            return cls(Path(git_dir), Path(git_dir))
+        top = _git(folder, "rev-parse", "--show-toplevel").stdout.decode("utf-8", "surrogateescape").rstrip("\n")
+        return cls(Path(top), Path(top))
+
+    def resolve(self, ref: str) -> str:
+        """Find the commit that a ref names: a tag, else a commit's sha, else a branch.
+
+        A tag wins over a branch of the same name, which plain ``git rev-parse`` leaves open.
+
+        Args:
+            ref: ``multi_task/v1.0.0``, at least 7 digits of a sha, or ``master/multi_task``.
+
+        Returns:
+            The full sha.
+
+        Raises:
+            DataReleaseError: E207, nothing has this name.
+        """
+        if not _ARITHMETIC.search(ref):
+            name = ref.removeprefix("refs/tags/").removeprefix("refs/heads/")
+            spellings = [f"refs/tags/{name}"] if not ref.startswith("refs/heads/") else []
+            spellings += [name] if _SHA.fullmatch(name) else []
+            spellings += [f"refs/heads/{name}"] if not ref.startswith("refs/tags/") else []
+            for spelling in spellings:
+                answer = _git(self.path, "rev-parse", "--verify", "--quiet", f"{spelling}^{{commit}}")
+                if answer.returncode == 0:
+                    return answer.stdout.decode("ascii").strip()
+        known = self.refs()
+        remedy = nearest(ref, known) if known else "the repository has no tags and no branches yet"
+        raise DataReleaseError(
+            f"the data release repository has no {ref!r}",
+            where=self.path,
+            expected="a tag such as multi_task/v1.0.0, a commit, or a branch",
+            got=repr(ref),
+            remedy=f"{remedy}; `git fetch --tags` brings new ones",
+            code="E207",
+        )
+
+    def refs(self) -> tuple[str, ...]:
+        """List tags and branches by their short names."""
+        answer = _git(self.path, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads")
+        return tuple(answer.stdout.decode("utf-8", "replace").split())
+
+    def read(self, commit: str, path: str) -> bytes | None:
+        """Read a tracked file.
+
+        Args:
+            commit: Full sha.
+            path: Relative to the top of the repository.
+
+        Returns:
+            Its content; None where the commit has no such file.
+        """
+        blob = self.blob(commit, path)
+        return None if blob is None else _git(self.path, "cat-file", "blob", blob).stdout
+
+    def blob(self, commit: str, path: str) -> str | None:
+        """Find the object of a tracked file.
+
+        Args:
+            commit: Full sha.
+            path: Relative to the top of the repository, no ``..``.
+
+        Returns:
+            Sha of the blob; None where the commit has no regular file of that name.
+        """
+        answer = _git(self.path, "--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+        for row in answer.stdout.split(b"\0"):
+            fields, _, name = row.partition(b"\t")
+            if name == os.fsencode(path):
+                mode, _, sha = fields.decode("ascii").split()
+                return sha if mode in _BLOB_MODES else None
+        return None
+
+    def materialise(self, blob: str) -> Path:
+        """Write a blob into the cache, once.
+
+        Args:
+            blob: Sha of the object, which names its content.
+
+        Returns:
+            Path of a file with the blob's content.
+
+        Raises:
+            DataReleaseError: E401, git cannot read the object (a partial clone without network, a damaged repository).
+            MachineError: E404, the cache cannot be written.
+        """
+        path = cache_root() / "blobs" / "git" / blob[:2] / blob
+        if not path.is_file():
+            with write_atomically(path) as file:
+                answer = _git(self.path, "cat-file", "blob", blob, stdout=file.fileno())
+                if answer.returncode != 0:
+                    reason = answer.stderr.decode("utf-8", "replace").strip()
+                    raise DataReleaseError(f"git cannot read an object: {reason}", where=f"{self.path} {blob}", code="E401")
+        return path
+
+
+def _git(folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+    if shutil.which("git") is None:
+        raise MachineError("git is not installed", remedy="install git, or read the release from a folder with root=")
+    # A hook's environment would redirect us into the repository that runs the hook.
+    clean = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
+    command = ["git", "-C", str(folder), *arguments]
+    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env={**clean, "LC_ALL": "C"}, check=False)
+
+
+_REDIRECTIONS = {
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX",
+}  # fmt: skip

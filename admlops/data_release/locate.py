@@ -1,0 +1,142 @@
+"""From an entry's ``obs_path`` to a file on this machine: the one place where kinds of storage differ."""
+
+from __future__ import annotations
+
+import posixpath
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote, urlsplit
+
+from admlops.data_release.cache import sha256_of
+from admlops.data_release.git_repository import GitRepository
+from admlops.data_release.line_offsets import load_offsets
+from admlops.data_release.schema import ReleaseEntry
+from admlops.errors import DataReleaseError, nearest
+
+_REMOTE = ("obs", "s3", "http", "https")
+
+
+class Origin(NamedTuple):
+    """Where a release comes from.
+
+    Attributes:
+        base_dir: What relative paths refer to.
+        repository: The git repository; None for a plain folder.
+        commit: Full sha of the release's commit; None for a plain folder.
+    """
+
+    base_dir: Path
+    repository: GitRepository | None = None
+    commit: str | None = None
+
+
+class Located(NamedTuple):
+    """An index file on this machine.
+
+    Attributes:
+        path: The file.
+        base_dir: What relative paths inside its records refer to.
+    """
+
+    path: Path
+    base_dir: Path
+
+
+def locate(entry: ReleaseEntry, origin: Origin) -> Located:
+    """Find an entry's index file.
+
+    A relative path in a repository is read from the commit. Where the commit does not track it, the file of that name beside
+    the repository is accepted only if ``integrity.sha256`` pins its content: nothing else would tell if it changed.
+
+    Args:
+        entry: The entry.
+        origin: Where its release comes from.
+
+    Returns:
+        The file, present and, where the entry has ``integrity``, verified.
+
+    Raises:
+        DataReleaseError: E206, production is pending, or an untracked file is not pinned; E400, a kind of storage that is not
+            supported; E401, no such file; E402, its content is not what ``integrity`` says.
+    """
+    where = f"entry {entry.name!r}, obs_path {entry.obs_path!r}"
+    if not entry.obs_path:
+        raise DataReleaseError(
+            "an entry has no data yet",
+            where=where,
+            got=f"status {entry.status or 'not given'}",
+            remedy="fill in obs_path once it is produced, or take the entry out of this release",
+            code="E206",
+        )
+    scheme = urlsplit(entry.obs_path).scheme if "://" in entry.obs_path else ""
+    if scheme in _REMOTE:
+        raise DataReleaseError(
+            f"{scheme}:// is not supported yet",
+            where=where,
+            expected="a relative or absolute path, or file://",
+            remedy="fetch the file (with the images it names) and put its path into obs_path",
+            code="E400",
+        )
+    if scheme == "file":
+        path = Path(unquote(urlsplit(entry.obs_path).path))
+        located = Located(path, path.parent)
+    elif origin.repository is None or Path(entry.obs_path).is_absolute():
+        path = origin.base_dir / entry.obs_path
+        located = Located(path, path.parent)
+    else:
+        located = _locate_in_repository(entry, origin, where)
+    if not located.path.is_file():
+        siblings = [other.name for other in located.path.parent.iterdir()] if located.path.parent.is_dir() else []
+        raise DataReleaseError(
+            "an index file is missing",
+            where=where,
+            expected=located.path,
+            remedy=nearest(located.path.name, siblings) if siblings else f"there is no folder {located.path.parent} either",
+            code="E401",
+        )
+    _verify(entry, located.path, where)
+    return located
+
+
+def _locate_in_repository(entry: ReleaseEntry, origin: Origin, where: str) -> Located:
+    name = posixpath.normpath(entry.obs_path)
+    beside = origin.base_dir / name
+    if origin.repository is not None and origin.commit is not None and not name.startswith(".."):
+        blob = origin.repository.blob(origin.commit, name)
+        if blob is not None:
+            return Located(origin.repository.materialise(blob), beside.parent)
+    if entry.integrity is None:
+        raise DataReleaseError(
+            "an index file is neither in the commit nor pinned by a hash",
+            where=f"{where}, commit {origin.commit}",
+            expected=f"{name} tracked by git, or integrity.sha256 in its entry",
+            remedy="commit the file, or write its integrity {sha256, bytes, num_samples} into the entry",
+            code="E206",
+        )
+    return Located(beside, beside.parent)
+
+
+def _verify(entry: ReleaseEntry, path: Path, where: str) -> None:
+    pinned = entry.integrity
+    if pinned is None:
+        return
+    size_bytes = path.stat().st_size
+    if size_bytes != pinned.bytes:
+        raise _differs(path, where, f"{pinned.bytes} bytes", f"{size_bytes} bytes")
+    sha256 = sha256_of(path)
+    if sha256 != pinned.sha256:
+        raise _differs(path, where, f"sha256 {pinned.sha256}", f"sha256 {sha256}")
+    num_samples = len(load_offsets(path))
+    if num_samples != pinned.num_samples:
+        raise _differs(path, where, f"{pinned.num_samples} records", f"{num_samples} records")
+
+
+def _differs(path: Path, where: str, expected: str, got: str) -> DataReleaseError:
+    return DataReleaseError(
+        "an index file is not the one that was released",
+        where=f"{where}: {path}",
+        expected=expected,
+        got=got,
+        remedy="restore the released file, or release the changed one under a new tag",
+        code="E402",
+    )

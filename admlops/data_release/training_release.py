@@ -1,0 +1,186 @@
+"""A data release, opened from a folder or from a git repository at a tag."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from admlops.data_release.cache import sha256_of
+from admlops.data_release.dataset_file import read_dataset_file
+from admlops.data_release.git_repository import GitRepository
+from admlops.data_release.locate import Origin, locate
+from admlops.data_release.schema import FILE_OF_KIND, Kind, ReleaseEntry, ReleaseMeta, TrainingDataset
+from admlops.errors import DataReleaseError, nearest
+
+
+@dataclass(frozen=True)
+class SelectedEntry:
+    """An entry that serves requested tasks, with its index file found.
+
+    Attributes:
+        name: The entry's name.
+        index_path: Its index file, for ``JsonlIndex``.
+        base_dir: What relative paths inside its records refer to.
+        duplicate: How often an epoch visits each of its samples.
+        tasks: The requested tasks that it serves.
+    """
+
+    name: str
+    index_path: Path
+    base_dir: Path
+    duplicate: int
+    tasks: frozenset[str]
+
+
+class TrainingRelease:
+    """The content of a ``training_dataset.json`` and where it came from. Made by ``open_release``.
+
+    Attributes:
+        meta: Name, versions and tasks of the release.
+        entries: Its sources.
+        commit: Full sha, where it was read from a git repository.
+        where: Path of the file, with the ref where it was read from a git repository.
+        file_sha256: Hash of the file.
+    """
+
+    meta: ReleaseMeta
+    entries: tuple[ReleaseEntry, ...]
+
+    def __init__(self, dataset: TrainingDataset, origin: Origin, where: str, file_sha256: str) -> None:
+        self.meta = dataset.meta
+        self.entries = dataset.dataset_index
+        self.where = where
+        self.commit = origin.commit
+        self.file_sha256 = file_sha256
+        self._origin = origin
+
+    @property
+    def tasks(self) -> frozenset[str]:
+        """Tasks that the release names; empty in files older than tags, which serve any."""
+        tagged = (entry.task_tags or () for entry in self.entries)
+        return frozenset(self.meta.tasks or ()).union(*tagged)
+
+    def select(self, tasks: Sequence[str]) -> tuple[SelectedEntry, ...]:
+        """Choose the entries that serve tasks and find their index files.
+
+        An entry serves its ``task_tags``; without them ``meta.tasks``; where that is absent too, all requested tasks.
+
+        Args:
+            tasks: Names of the requested tasks.
+
+        Returns:
+            The entries that serve at least one of them, in the order of the file.
+
+        Raises:
+            DataReleaseError: E301, a task that the release does not know; E302, no entry serves a task; or an index file
+                cannot be had, see ``locate``.
+        """
+        requested = frozenset(tasks)
+        serves = [(entry, requested & self._served(entry, requested)) for entry in self.entries]
+        self._refuse_unserved(requested, frozenset().union(*(served for _, served in serves)))
+        selected = []
+        for entry, served in serves:
+            if served:
+                located = locate(entry, self._origin)
+                selected.append(SelectedEntry(entry.name, located.path, located.base_dir, entry.duplicate, served))
+        return tuple(selected)
+
+    @cached_property
+    def digest(self) -> str:
+        """Sha256 over the file and the content of all its index files on this machine; independent of where they lie."""
+        hasher = hashlib.sha256(self.file_sha256.encode("ascii"))
+        for entry in self.entries:
+            try:
+                content = sha256_of(locate(entry, self._origin).path)
+            except DataReleaseError:
+                # Not on this machine, so not selected either; its path is covered by the file's hash.
+                content = "absent"
+            hasher.update(f"\n{content}".encode("ascii"))
+        return hasher.hexdigest()
+
+    def _served(self, entry: ReleaseEntry, requested: frozenset[str]) -> frozenset[str]:
+        tags = entry.task_tags if entry.task_tags is not None else self.meta.tasks
+        return requested if tags is None else frozenset(tags)
+
+    def _refuse_unserved(self, requested: frozenset[str], served: frozenset[str]) -> None:
+        missing = sorted(requested - served)
+        if requested and not missing:
+            return
+        unknown = [task for task in missing if task not in self.tasks]
+        if unknown:
+            raise DataReleaseError(
+                f"the release does not know task {unknown[0]!r}",
+                where=self.where,
+                expected=f"some of {', '.join(sorted(self.tasks))}",
+                got=", ".join(unknown),
+                remedy=nearest(unknown[0], self.tasks),
+                code="E301",
+            )
+        raise DataReleaseError(
+            f"no entry serves {', '.join(missing)}" if missing else "no task was requested",
+            where=self.where,
+            expected="at least one entry for every requested task",
+            remedy="tag an entry with the task, or do not request it" if missing else f"choose from {sorted(self.tasks)}",
+            code="E302",
+        )
+
+
+def open_release(
+    *, root: str | Path | None = None, repo: str | Path | None = None, ref: str | None = None, kind: Kind = "regular"
+) -> TrainingRelease:
+    """Open a data release.
+
+    Args:
+        root: Folder that holds ``training_dataset.json``; for data that is not under version control.
+        repo: Folder of a git repository; with ``ref``.
+        ref: Tag (``multi_task/v1.0.0``), commit or branch. The working tree is never read.
+        kind: ``"dagger"`` reads ``training_dataset.dagger.json``, which is never read otherwise.
+
+    Returns:
+        The release; its file is checked, its index files are not opened yet.
+
+    Raises:
+        DataReleaseError: Neither or both of root and repo; no such folder, repository, ref or file; or the file is invalid (all
+            faults are listed).
+    """
+    if (root is None) == (repo is None) or (repo is None) != (ref is None):
+        raise DataReleaseError(
+            "a data release needs either a folder or a repository with a ref",
+            expected="root='folder', or repo='folder', ref='multi_task/v1.0.0'",
+            got=f"root={root!r}, repo={repo!r}, ref={ref!r}",
+            remedy="a repository is read at a fixed tag so that the training can be traced" if repo is not None else None,
+        )
+    if kind not in FILE_OF_KIND:
+        raise DataReleaseError(f"unknown kind {kind!r}", expected="regular or dagger", remedy=nearest(str(kind), FILE_OF_KIND))
+    name = FILE_OF_KIND[kind]
+    content: bytes | None
+    if repo is not None and ref is not None:
+        repository = GitRepository.open(repo)
+        commit = repository.resolve(ref)
+        origin = Origin(repository.base_dir, repository, commit)
+        where = f"{repository.path / name} at {ref} ({commit[:12]})"
+        content = repository.read(commit, name)
+    else:
+        folder = Path(str(root)).expanduser().absolute()
+        origin = Origin(folder)
+        where = str(folder / name)
+        content = (folder / name).read_bytes() if (folder / name).is_file() else None
+    if content is None:
+        raise _no_dataset_file(name, where, origin)
+    dataset = read_dataset_file(content, where, kind=kind)
+    return TrainingRelease(dataset, origin, where, hashlib.sha256(content).hexdigest())
+
+
+def _no_dataset_file(name: str, where: str, origin: Origin) -> DataReleaseError:
+    if origin.repository is None and origin.base_dir.is_file():
+        remedy = f"give the folder: root='{origin.base_dir.parent}'"
+    elif origin.repository is None and not origin.base_dir.is_dir():
+        remedy = f"there is no folder {origin.base_dir}"
+    elif name == FILE_OF_KIND["regular"]:
+        remedy = "for DAgger data say kind='dagger'; to make a release see the data release guide"
+    else:
+        remedy = f"{FILE_OF_KIND['regular']} is read with kind='regular'"
+    return DataReleaseError(f"there is no {name}", where=where, remedy=remedy, code="E201")
