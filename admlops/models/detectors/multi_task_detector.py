@@ -1,0 +1,252 @@
+"""One trunk, one neck, several branches; partial labels, frozen parts and many processes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import torch
+from mmengine import dist
+from mmengine.model import BaseModel, ModuleDict
+from torch import Tensor, nn
+
+from admlops.errors import ModelError, nearest
+from admlops.models.data_preprocessors import MultiTaskDataPreprocessor
+from admlops.models.detectors.branch import Branch
+from admlops.models.detectors.original_frame import to_original
+from admlops.models.heads import HeadTargets
+from admlops.registry import MODELS
+from admlops.structures import MultiTaskDataSample, OutputSpec
+from admlops.structures.multi_task_data_sample import TaskElements
+
+Feats = tuple[Tensor, ...]
+Parameters = dict[str, nn.Parameter]
+
+
+@MODELS.register_module()
+class MultiTaskDetector(BaseModel):
+    """A network of several tasks, one trunk forward a batch.
+
+    A branch that no rank labels is not run: its gradients stay None, because a zero gradient would still move parameters
+    under AdamW. Wrapped in DDP it therefore needs ``find_unused_parameters=True``. All counts that losses are divided by are
+    summed over the ranks in one small collective, so the mean gradient of the ranks is that of the global batch.
+
+    Attributes:
+        backbone: The trunk.
+        neck: The neck, or None.
+        branches: ``Branch`` by name.
+        frozen: Names of the frozen parts.
+
+    Args:
+        backbone: Config of the trunk.
+        branches: Config of a ``Branch`` by name; names are those of the tasks unless ``task`` says otherwise.
+        neck: Config of the neck; None where the branches read the trunk's levels.
+        data_preprocessor: Config; ``MultiTaskDataPreprocessor`` by default.
+        frozen: Parts that do not learn, such as ``("backbone", "neck", "branches.det_person")``: no gradients, and eval mode
+            whatever the rest is in, so that their running statistics stay too.
+        init_cfg: mmengine initialisation.
+
+    Raises:
+        ModelError: No branches, two of the same task, or an unknown frozen part.
+    """
+
+    def __init__(
+        self,
+        backbone: Mapping[str, Any],
+        branches: Mapping[str, Mapping[str, Any]],
+        neck: Mapping[str, Any] | None = None,
+        data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
+        frozen: Sequence[str] = (),
+        init_cfg: Any = None,
+    ) -> None:
+        super().__init__(data_preprocessor or {"type": MultiTaskDataPreprocessor}, init_cfg)
+        self.backbone = MODELS.build(backbone)
+        self.neck = None if neck is None else MODELS.build(neck)
+        if not branches:
+            raise ModelError("A network needs at least one branch", where="model.branches")
+        # mmengine's ModuleDict: torch's would hide the branches from init_weights.
+        self.branches = ModuleDict({name: Branch(name, **branch) for name, branch in branches.items()})
+        tasks = [branch.task.name for branch in self.branches.values()]
+        if len(set(tasks)) != len(tasks):
+            raise ModelError("Two branches of one network have the same task", where="model.branches", got=", ".join(tasks))
+        self.frozen = tuple(frozen)
+        for part in self._frozen_parts():
+            part.requires_grad_(False)
+        self.train(self.training)
+
+    def _frozen_parts(self) -> list[nn.Module]:
+        parts = {"backbone", "neck", *(f"branches.{name}" for name in self.branches)}
+        for name in self.frozen:
+            if name not in parts or self.get_submodule(name) is None:
+                raise ModelError(f"There is no part {name!r} to freeze", where="model.frozen", remedy=nearest(name, parts))
+        return [self.get_submodule(name) for name in self.frozen]
+
+    def train(self, mode: bool = True) -> MultiTaskDetector:
+        """Set the mode; frozen parts stay in eval mode.
+
+        Args:
+            mode: Whether the rest trains.
+
+        Returns:
+            Itself.
+        """
+        super().train(mode)
+        if hasattr(self, "frozen"):
+            for part in self._frozen_parts():
+                part.eval()
+        return self
+
+    def forward(
+        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None, mode: str = "tensor"
+    ) -> dict[str, Tensor] | list[MultiTaskDataSample]:
+        """Run the network.
+
+        Args:
+            inputs: (B, 3, H, W) float32, ``(pixel - 128) / 128``, BGR.
+            data_samples: B samples; needed by the modes ``loss`` and ``predict``.
+            mode: ``tensor``, ``loss`` or ``predict``.
+
+        Returns:
+            ``tensor``: raw outputs by name, as in ``output_specs``. ``loss``: losses by ``<branch>.loss_<x>``, of the branches
+            that some rank labels. ``predict``: the samples, with ``pred`` in pixels of the original.
+
+        Raises:
+            ModelError: Unknown mode, or no samples where they are needed.
+        """
+        if mode == "tensor":
+            return self.raw_outputs(inputs)
+        if mode not in {"loss", "predict"}:
+            raise ModelError(f"Unknown mode {mode!r}", expected="tensor, loss or predict")
+        if data_samples is None or len(data_samples) != len(inputs):
+            raise ModelError(
+                f"Mode {mode!r} needs a data sample a picture",
+                expected=len(inputs),
+                got=data_samples if data_samples is None else len(data_samples),
+            )
+        return self.loss(inputs, data_samples) if mode == "loss" else self.predict(inputs, data_samples)
+
+    def extract_feat(self, inputs: Tensor) -> Feats:
+        """Run trunk and neck.
+
+        Args:
+            inputs: (B, 3, H, W).
+
+        Returns:
+            The levels that branches read, the finest first.
+        """
+        feats = self.backbone(inputs)
+        return tuple(feats if self.neck is None else self.neck(feats))
+
+    def raw_outputs(self, inputs: Tensor) -> dict[str, Tensor]:
+        """Run everything that is quantized and exported.
+
+        Args:
+            inputs: (B, 3, H, W).
+
+        Returns:
+            Raw outputs by ``TensorSpec`` name; ``<task>.<i>`` for heads of mmdet and mmseg.
+        """
+        feats = self.extract_feat(inputs)
+        outputs: dict[str, Tensor] = {}
+        for branch in self.branches.values():
+            raw = branch.head(branch.select(feats))
+            try:
+                names = [tensor.name for tensor in branch.head.output_spec().tensors]
+            except ModelError:
+                names = [f"{branch.task.name}.{index}" for index in range(len(raw))]
+            outputs.update(zip(names, raw, strict=True))
+        return outputs
+
+    def output_specs(self) -> dict[str, OutputSpec]:
+        """Describe the raw outputs of all branches.
+
+        Returns:
+            Output spec by branch.
+
+        Raises:
+            ModelError: A branch has a head of mmdet or mmseg.
+        """
+        return {name: branch.head.output_spec() for name, branch in self.branches.items()}
+
+    def loss(self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]) -> dict[str, Tensor]:
+        """Compute the losses of the branches that some rank labels.
+
+        Args:
+            inputs: (B, 3, H, W).
+            data_samples: B samples with ``gt``.
+
+        Returns:
+            Losses by ``<branch>.loss_<x>``; ``loss_zero`` alone where no rank labels anything, which moves nothing.
+        """
+        input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+        targets = {name: branch.head.make_targets(data_samples, input_hw) for name, branch in self.branches.items()}
+        normalizers = self._share_counts(targets, data_samples)
+        if not normalizers:
+            return {"loss_zero": torch.zeros((), device=inputs.device, requires_grad=True)}
+        feats = self.extract_feat(inputs)
+        losses: dict[str, Tensor] = {}
+        for name, counts in normalizers.items():
+            branch = self.branches[name]
+            for loss_name, value in branch.head.loss(branch.select(feats), targets[name], counts).items():
+                losses[f"{name}.{loss_name}"] = value * branch.loss_weight
+        return losses
+
+    def _share_counts(
+        self, targets: Mapping[str, HeadTargets], data_samples: Sequence[MultiTaskDataSample]
+    ) -> dict[str, Tensor]:
+        """Sum what is labelled over the ranks, remember it, and keep the branches that are.
+
+        Returns:
+            Normalizers of the branches that some rank labels, in the order of the branches.
+        """
+        seen = {name: branch.labelled_classes(data_samples) for name, branch in self.branches.items()}
+        sizes = [len(part) for name in targets for part in (seen[name], targets[name].normalizers)]
+        counts = torch.cat([part.float() for name in targets for part in (seen[name], targets[name].normalizers)])
+        world_size = dist.get_world_size()
+        if world_size > 1:
+            dist.all_reduce(counts)
+        parts = iter(torch.split(counts, sizes))
+        normalizers = {}
+        for name, branch in self.branches.items():
+            seen_K, total = next(parts) > 0, next(parts)
+            if self.training:
+                branch.seen |= seen_K
+            if bool(seen_K.any()):
+                normalizers[name] = total.clamp(min=1) / world_size
+        return normalizers
+
+    def predict(self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]) -> list[MultiTaskDataSample]:
+        """Predict in pixels of the originals.
+
+        Args:
+            inputs: (B, 3, H, W).
+            data_samples: B samples with ``ori_shape``, ``img_shape`` and ``input_from_original``.
+
+        Returns:
+            The same samples, with ``pred`` by task, on the CPU.
+        """
+        input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+        feats = self.extract_feat(inputs)
+        metas = [sample.metainfo for sample in data_samples]
+        preds = [TaskElements() for _ in data_samples]
+        for branch in self.branches.values():
+            found = branch.head.predict(branch.select(feats), metas, input_hw, branch.allowed_classes)
+            for pred, meta, element in zip(preds, metas, found, strict=True):
+                pred.set_data({branch.task.name: to_original(element.cpu(), meta, input_hw)})
+        for sample, pred in zip(data_samples, preds, strict=True):
+            sample.pred = pred
+        return list(data_samples)
+
+    def get_unshared_and_shared_params(self) -> tuple[dict[str, Parameters], Parameters]:
+        """Split the parameters into those of one branch and those of all.
+
+        Returns:
+            Parameters by branch and full name; parameters of trunk and neck by full name. Equal names are what single-task
+            and multi-task networks share.
+        """
+        unshared: dict[str, Parameters] = {name: {} for name in self.branches}
+        shared: Parameters = {}
+        for name, parameter in self.named_parameters():
+            parts = name.split(".")
+            (unshared[parts[1]] if parts[0] == "branches" else shared)[name] = parameter
+        return unshared, shared
