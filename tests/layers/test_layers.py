@@ -139,6 +139,15 @@ def test_zero_init_makes_the_downsampling_block_relu_of_its_shortcut():
     assert torch.equal(out, block.shortcut(feat).relu())
 
 
+def test_a_merged_pair_is_rectified_once_after_its_sum():
+    merged, single = VarGDownBlock(8, 16), VarGDownBlock(8, 16, merged=False)
+    assert merged.first.pointwise.act is None
+    assert merged.parallel.pointwise.act is None
+    assert merged.merge.act is not None
+    assert single.first.pointwise.act is not None
+    assert single.parallel is None
+
+
 def test_a_zero_started_block_still_learns():
     block = VarGBlock(16)
     block.init_weights()

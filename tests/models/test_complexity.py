@@ -47,14 +47,14 @@ def test_shared_parameters_count_once():
 @pytest.mark.parametrize("broken", [False, True])
 def test_the_module_stays_as_it_was(broken):
     module = Twice().train()
-    module.norm.eval()
+    module.idle.eval()
     before = {name: value.clone() for name, value in module.state_dict().items()}
     if broken:
         with pytest.raises(RuntimeError, match="channels"):
             count_complexity(module, torch.zeros(1, 3, 5, 7))
     else:
         count_complexity(module, torch.randn(1, 4, 5, 7))
-    assert module.training
-    assert not module.norm.training
+    assert module.norm.training
+    assert not module.idle.training
     assert not module.conv._forward_hooks
     assert all(torch.equal(before[name], value) for name, value in module.state_dict().items())

@@ -92,9 +92,12 @@ def test_fusion_by_hand():
     fine, coarse = torch.zeros(1, 8, 3, 3), torch.zeros(1, 8, 2, 2)
     fine[0, 0] = torch.tensor([[1.0, 2, 3], [4, 5, 6], [7, 8, -90]])
     coarse[0, 0] = torch.tensor([[1.0, 2], [-3, 4]])
+    sums = []
+    neck.fusions[0].register_forward_hook(lambda module, operands, total: sums.append(total[0, 0].tolist()))
     fused, bottom = neck((fine, coarse))
     assert bottom[0, 0].tolist() == [[10, 20], [0, 40]]
     assert fused[0, 0].tolist() == [[11, 12, 23], [14, 15, 26], [7, 8, 0]]
+    assert sums == [fused[0, 0].tolist()]
 
 
 def test_group_base_belongs_to_the_climb():
