@@ -1,0 +1,179 @@
+"""Read the files that a record names."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from admlops.errors import RecordError
+
+_PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
+_GREY, _INDEXED = 0, 3
+
+
+def resolve_path(base_dir: Path, path: str, where: object) -> Path:
+    """Find a file that a record names.
+
+    Args:
+        base_dir: Folder of the JSONL file.
+        path: Relative to it, or absolute.
+        where: The record.
+
+    Returns:
+        Local path; not checked to exist.
+
+    Raises:
+        RecordError: The path is an address in a store.
+    """
+    if "://" in path:
+        raise RecordError(
+            f"{path} is not on this machine",
+            where=where,
+            expected="a path of a file",
+            got=path,
+            remedy="fetch the release first",
+        )
+    return base_dir / path
+
+
+def read_bytes(path: Path, what: str, where: object) -> bytes:
+    """Read a whole file.
+
+    Args:
+        path: Of the file.
+        what: Word for it in the error, such as ``image``.
+        where: The record that names it.
+
+    Returns:
+        Its content.
+
+    Raises:
+        RecordError: Missing, unreadable or empty.
+    """
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise RecordError(
+            f"{what} cannot be read: {error.strerror}", where=where, got=str(path), remedy="fetch it or correct the record"
+        ) from error
+    if not content:
+        raise RecordError(f"{what} is empty", where=where, got=str(path), remedy="fetch it again")
+    return content
+
+
+def decode_image(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+    """Decode a colour image.
+
+    Args:
+        content: Of the file.
+        path: Named in the error.
+        where: Named in the error.
+
+    Returns:
+        (H, W, 3) uint8 BGR.
+
+    Raises:
+        RecordError: Truncated or not an image.
+    """
+    image = None if _is_truncated(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR_FLAGS)
+    if image is None:
+        raise _undecodable("image", content, path, where)
+    pixels: npt.NDArray[np.uint8] = image
+    return pixels
+
+
+def decode_mask(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+    """Decode an index PNG, grey or with a palette; the values are indices either way.
+
+    Args:
+        content: Of the file.
+        path: Named in the error.
+        where: Named in the error.
+
+    Returns:
+        (H, W) uint8.
+
+    Raises:
+        RecordError: Truncated, not a PNG, or not of 8 bits and one channel.
+    """
+    if not content.startswith(_PNG_SIGNATURE) or _is_truncated(content):
+        raise _undecodable("mask", content, path, where)
+    bit_depth, color_type = content[_PNG_BIT_DEPTH], content[_PNG_COLOR_TYPE]
+    if color_type == _INDEXED:
+        return _decode_indexed_png(content, path, where)
+    if color_type != _GREY or bit_depth != 8:
+        raise RecordError(
+            "mask is not an index PNG",
+            where=where,
+            expected="8-bit grey or palette PNG",
+            got=f"{path}: {bit_depth} bits, PNG colour type {color_type}",
+        )
+    mask = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+    if mask is None:
+        raise _undecodable("mask", content, path, where)
+    values: npt.NDArray[np.uint8] = mask
+    return values
+
+
+# Boxes and masks refer to the stored pixels, so a rotation noted in EXIF must not be applied.
+_COLOR_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
+
+
+def check_size(array: npt.NDArray[Any], recorded_hw: tuple[int, int], what: str, path: Path, where: object) -> None:
+    """Compare a decoded file with the size that its record states.
+
+    Args:
+        array: (H, W, ...).
+        recorded_hw: The image's recorded height and width.
+        what: Word for the file in the error.
+        path: Named in the error.
+        where: Named in the error.
+
+    Raises:
+        RecordError: They differ.
+    """
+    if array.shape[:2] != recorded_hw:
+        raise RecordError(
+            f"{what} is not of the recorded size",
+            where=where,
+            expected=f"{recorded_hw[0]}x{recorded_hw[1]} (h x w)",
+            got=f"{array.shape[0]}x{array.shape[1]}: {path}",
+            remedy="correct width and height of the record, or the file",
+        )
+
+
+def _is_truncated(content: bytes) -> bool:
+    # OpenCV fills up what a truncated file lacks, with a line on stderr at most.
+    if content.startswith(_PNG_SIGNATURE):
+        return b"IEND" not in content[-64:]
+    if content.startswith(b"\xff\xd8"):
+        # The end marker must follow the last start of a scan; a thumbnail in the header has both as well.
+        return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
+    return False
+
+
+def _decode_indexed_png(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as image:
+            return np.array(image, dtype=np.uint8)
+    except (OSError, SyntaxError) as error:  # Pillow raises SyntaxError for a broken chunk
+        raise _undecodable("mask", content, path, where) from error
+
+
+def _undecodable(what: str, content: bytes, path: Path, where: object) -> RecordError:
+    return RecordError(
+        f"{what} is truncated or not a supported format",
+        where=where,
+        expected="a complete JPEG or PNG" if what == "image" else "a complete PNG",
+        got=f"{path}, {len(content)} bytes",
+        remedy="fetch it again",
+    )
