@@ -39,8 +39,8 @@ class BranchLogProcessor(LogProcessor):  # type: ignore[misc]
             Scalars by name, and the line.
         """
         if mode != "train":
-            tag, line = super().get_log_after_iter(runner, batch_idx, mode)
-            return tag, line
+            log: tuple[dict[str, Any], str] = super().get_log_after_iter(runner, batch_idx, mode)
+            return log
         done = runner.iter + 1
         window = min(self.window_size, done)
         tag: dict[str, Any] = {}
@@ -73,3 +73,21 @@ class BranchLogProcessor(LogProcessor):  # type: ignore[misc]
         if branches:
             line += " | " + "  ".join(f"{name} {value:.3f}" for name, value in branches.items())
         return tag, line
+
+    def get_log_after_epoch(
+        self, runner: Runner, batch_idx: int, mode: str, with_non_scalar: bool = False
+    ) -> tuple[dict[str, Any], str]:
+        """Sum a validation or test up; every number goes to TensorBoard, the table comes from ``ReportHook``.
+
+        Args:
+            runner: The runner.
+            batch_idx: Number of batches.
+            mode: ``val`` or ``test``.
+            with_non_scalar: Whether the values may be other than numbers.
+
+        Returns:
+            Scalars by name, and the line.
+        """
+        tag, _ = super().get_log_after_epoch(runner, batch_idx, mode, with_non_scalar)
+        summary = {key: value for key, value in tag.items() if key.count("/") == 1 and isinstance(value, float)}
+        return tag, f"{mode} {batch_idx} batches  " + "  ".join(f"{key} {value:.4f}" for key, value in summary.items())

@@ -7,6 +7,7 @@ read with a short allow-list in which ``getattr`` is replaced by one that reache
 
 from __future__ import annotations
 
+import importlib
 import pickle
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -45,7 +46,7 @@ def safe_globals() -> Iterator[None]:
     Returns:
         A context manager.
     """
-    multiarray = np.core.multiarray
+    multiarray = importlib.import_module(np.ndarray.__reduce__(np.zeros(0))[0].__module__)
     dtypes = {type(np.dtype(code)) for code in ("f4", "f8", "i4", "i8", "bool")}
     allowed: list[Any] = [
         HistoryBuffer,

@@ -18,6 +18,7 @@ from admlops.engine.config_check import (
     valid_arguments,
 )
 from admlops.errors import ConfigError, nearest
+from admlops.project import find_in_project, project_root
 
 
 def load_config(
@@ -37,9 +38,9 @@ def load_config(
     Raises:
         ConfigError: No such file, an option or a key that nobody reads.
     """
-    file = Path(path)
+    file = find_in_project(path)
     if not file.is_file():
-        siblings = [str(p) for p in Path("configs").glob("*/*.py")]
+        siblings = [str(p.relative_to(project_root())) for p in (project_root() / "configs").glob("*/*.py")]
         raise ConfigError("no such config", where=file, remedy=nearest(str(file), siblings))
     cfg = Config.fromfile(file)
     for option, value in (options or {}).items():

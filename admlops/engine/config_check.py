@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from mmengine.config import Config
-from mmengine.registry import DefaultScope
+from mmengine.registry import DefaultScope, Registry
 from mmengine.registry import root as mmengine_root
 from mmengine.runner import Runner
 from torch.utils.data import DataLoader
@@ -20,14 +20,16 @@ from torch.utils.data import DataLoader
 from admlops import registry
 from admlops.errors import ConfigError, nearest
 
-TOOL_KEYS = frozenset({
-    "default_ctx",
-    "fusion_bn_patterns",
-    "model_wrapper_cfg",
-    "solver",
-    "sync_bn",
-    "work_dir",
-})
+TOOL_KEYS = frozenset(
+    {
+        "default_ctx",
+        "fusion_bn_patterns",
+        "model_wrapper_cfg",
+        "solver",
+        "sync_bn",
+        "work_dir",
+    }
+)
 """Top-level keys that our tools read, or that mmengine's runner reads without naming them in its signature."""
 
 TOP_LEVEL_KEYS = TOOL_KEYS | (frozenset(inspect.signature(Runner.__init__).parameters) - {"self", "cfg"})
@@ -71,7 +73,9 @@ _UNTYPED: dict[str, set[str]] = {
     "default_hooks": {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint", "visualization"},
     "data_release": {"root", "repo", "ref", "kind", "tasks"},
     "solver": _SOLVER_KEYS,
+    "branch": {"task", "head", "in_levels", "loss_weight", "skip_partial"},
 }
+
 
 def check_config(cfg: Config) -> None:
     """Refuse keys that nobody would read, tasks and classes that do not exist.
@@ -149,7 +153,7 @@ def resolve_type(node: Mapping[str, Any]) -> Any:
         return kind
     scope = node.get("_scope_")
     for child in vars(registry).values():
-        if hasattr(child, "module_dict"):
+        if isinstance(child, Registry):
             name = f"{scope}.{kind}" if scope and "." not in kind else kind
             with DefaultScope.overwrite_default_scope("admlops"):
                 found = child.get(name)
@@ -170,7 +174,7 @@ def _dicts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], 
 
 
 def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -> None:
-    name = path[-1] if not path[-1].isdigit() else path[-2] if len(path) > 1 else ""
+    name = _table_name(path)
     if "type" in node:
         valid = valid_arguments(node)
         if valid is None:
@@ -197,6 +201,12 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
             )
 
 
+def _table_name(path: tuple[str, ...]) -> str:
+    if len(path) > 1 and path[-2] == "branches":
+        return "branch"
+    return path[-2] if len(path) > 1 and path[-1].isdigit() else path[-1]
+
+
 def _describe(node: Mapping[str, Any], name: str) -> str:
     kind = node.get("type")
     if kind is None:
@@ -210,9 +220,10 @@ def _arguments(cls: Any) -> set[str] | None:
         return _accepted(cls)[0] if not _accepted(cls)[1] else None
     names: set[str] = set()
     for base in cls.__mro__:
-        if "__init__" not in vars(base):
+        constructor = vars(base).get("__init__")
+        if constructor is None:
             continue
-        own, takes_more = _accepted(base.__init__)
+        own, takes_more = _accepted(constructor)
         names |= own
         if not takes_more:
             return names - {"self"}
@@ -231,6 +242,6 @@ def _accepted(function: Any) -> tuple[set[str], bool]:
 def _registered_names() -> set[str]:
     names: set[str] = set()
     for child in vars(registry).values():
-        if hasattr(child, "module_dict"):
+        if isinstance(child, Registry):
             names |= set(child.module_dict)
     return names | set(mmengine_root.MODELS.module_dict)

@@ -71,7 +71,7 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
     @property
     def epoch(self) -> int:
         """Passes over the release that are complete."""
-        return self.samples_consumed // self.epoch_length
+        return int(self.samples_consumed // self.epoch_length)
 
     @property
     def iter(self) -> int:
@@ -81,7 +81,7 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
     @property
     def global_batch_size(self) -> int:
         """Samples of one iteration over all ranks."""
-        return int(self.dataloader.batch_size) * get_world_size()
+        return int(self.dataloader.batch_size) * int(get_world_size())
 
     @property
     def epoch_length(self) -> int:
@@ -135,7 +135,8 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
         del batches
         runner.call_hook("after_train_epoch")
         runner.call_hook("after_train")
-        return runner.model
+        model: torch.nn.Module = runner.model
+        return model
 
     def run_iter(self, data_batch: Sequence[dict[str, Any]]) -> None:
         """Train on one batch.

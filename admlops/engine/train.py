@@ -11,6 +11,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from admlops.engine import launch
 from admlops.engine.config import load_config
+from admlops.engine.fusion_bn import match_fusion_bn
 from admlops.engine.pipeline_test import shorten
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.errors import CheckpointError
@@ -59,7 +60,9 @@ def train(
     launch.set_up_processes(cfg, launcher)
     _set_up_resume(cfg, resume)
     set_step_names(cfg)
-    runner = ReleaseRunner.from_cfg(cfg)
+    runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
+    # Today, not when the steps that need them start.
+    match_fusion_bn(runner.model, cfg.get("fusion_bn_patterns") or {})
     runner.train()
     if pipeline_test:
         runner.test()

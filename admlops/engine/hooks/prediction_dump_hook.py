@@ -22,8 +22,8 @@ from admlops.task_spec import TaskKind, resolve_task
 class PredictionDumpHook(Hook):  # type: ignore[misc]
     """Writes ``predictions.jsonl`` (one a rank where there are several) and index masks.
 
-    A line is a record of a JSONL index whose labels are the predictions; boxes carry ``scores`` beside ``categories``, so such a
-    file is for people and mining, and becomes a release only after somebody has checked it and dropped the scores.
+    A line is a record of a JSONL index whose labels are the predictions; boxes carry ``scores`` beside ``categories``, so
+    such a file is for people and mining, and becomes a release only after somebody has checked it and dropped the scores.
 
     Args:
         out_dir: Folder to write into.

@@ -47,4 +47,4 @@ class ReportHook(Hook):  # type: ignore[misc]
         }
         write_report(runner.work_dir, metrics, getattr(evaluator, "details", {}), context)
         print_log(f"{split} after {runner.iter} iterations\n{format_table(metrics)}", logger="current")
-        print_log(f"written: {runner.work_dir}/metrics.json, metrics.csv and plots", logger="current")
+        print_log(f"written into {runner.work_dir}: metrics.json, metrics.csv, pr_*.png, confusion_*.png", logger="current")
