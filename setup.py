@@ -88,7 +88,7 @@ setup(
         "PyYAML>=6",
     ],
     extras_require={
-        "lidar": ["mmdet3d==1.4.0", *read_requirements("lidar")],
+        "lidar": read_requirements("lidar"),
         "mim": read_requirements("mminstall"),
         "s3": read_requirements("s3"),
         "tests": read_requirements("tests"),

@@ -1,4 +1,4 @@
-"""Where the project lies: ``$ADMLOPS`` or the checkout, for configs and data when the current folder is another one."""
+"""Where the project, its data and its checkpoints lie: ``$ADMLOPS``, ``$DATASET`` and ``$MODELZOO``, or the checkout."""
 
 from __future__ import annotations
 
@@ -49,3 +49,53 @@ def find_in_project(path: str | Path) -> Path:
     if given.is_absolute() or given.exists():
         return given
     return project_root() / given
+
+
+def link_folder(folder: Path, variable: str) -> str | None:
+    """Make a folder of the project a link to what an environment variable names, or a plain folder where that is not set.
+
+    Args:
+        folder: ``data`` or ``checkpoints`` of the checkout. A plain folder with content is never replaced.
+        variable: ``DATASET`` or ``MODELZOO``.
+
+    Returns:
+        What was done or what stands in the way, for people; None where nothing had to be done.
+
+    Raises:
+        ConfigError: The variable names no folder, or the link leads nowhere.
+    """
+    named = os.environ.get(variable)
+    if not named:
+        if folder.is_symlink() and not folder.exists():
+            raise ConfigError(
+                "a link of the project leads nowhere",
+                where=folder,
+                got=folder.readlink(),
+                remedy=f"mount or make that folder, or: rm {folder} && make setup",
+            )
+        if folder.exists():
+            return None
+        folder.mkdir()
+        return f"{folder.name}: a plain folder (set {variable} to use another place)"
+    target = Path(named).expanduser()
+    if not target.is_dir():
+        raise ConfigError(
+            f"the environment variable {variable} names no folder",
+            expected="a folder that exists",
+            got=named,
+            remedy=f"mkdir -p {named}, or correct or unset {variable}",
+        )
+    target = target.resolve()
+    if folder.exists() and folder.resolve() == target:
+        return None
+    if folder.is_symlink() or not folder.exists():
+        folder.unlink(missing_ok=True)
+    elif folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+    else:
+        return (
+            f"{folder.name}: left alone, because it is a folder with content; {variable}={named} is NOT used.\n"
+            f"  to use it: mv {folder}/* {target}/ && rmdir {folder} && make setup"
+        )
+    folder.symlink_to(target)
+    return f"{folder.name} -> {target} ({variable})"
