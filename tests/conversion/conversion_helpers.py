@@ -1,0 +1,32 @@
+"""What the tests of conversions share."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+from admlops.data_release.dataset_file import check_dataset_file
+
+CAR_LINE = "Car 0.00 0 -1.57 10.00 20.00 50.00 60.00 1.5 1.6 4.0 1.0 1.5 20.0 -1.55"
+
+
+def load_release(folder: Path) -> list[dict[str, Any]]:
+    """Check the release file against the schema and its hash, and read the records."""
+    content = (folder / "training_dataset.json").read_bytes()
+    assert check_dataset_file(content, folder, strict=True) == ()
+    (entry,) = json.loads(content)["dataset_index"]
+    index = (folder / entry["obs_path"]).read_bytes()
+    records = [json.loads(line) for line in index.splitlines()]
+    assert entry["integrity"] == {
+        "sha256": hashlib.sha256(index).hexdigest(),
+        "bytes": len(index),
+        "num_samples": len(records),
+    }
+    return records
+
+
+def snapshot(folder: Path) -> dict[str, bytes]:
+    """All files of a folder by relative path."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
