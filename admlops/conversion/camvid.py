@@ -9,6 +9,7 @@ Brostow et al., "Semantic object classes in video: A high-definition ground trut
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path, PurePosixPath
@@ -75,11 +76,10 @@ class CamVidConverter(Converter):
             help="CamVid's tree holds lawns: 'set' = vegetation or terrain (default); 'vegetation' = 11 classes, as published",
         )
 
-    def frames(self) -> list[SourceFrame]:
+    def frames(self) -> Iterator[SourceFrame]:
         """Read ``<split>.txt``."""
         root = self._root()
         listing = root / f"{self.split}.txt"
-        frames = []
         for number, line in enumerate(listing.read_text(encoding="utf-8").splitlines(), start=1):
             if not line.strip():
                 continue
@@ -93,8 +93,7 @@ class CamVidConverter(Converter):
                     got=repr(line),
                 )
             files = {"image": root.joinpath(*steps[0]), "mask": root.joinpath(*steps[1])}
-            frames.append(SourceFrame(files["image"].stem, files, where))
-        return frames
+            yield SourceFrame(files["image"].stem, files, where)
 
     def convert(self, frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
         """Map the mask's ids to channels of ``seg_default``."""

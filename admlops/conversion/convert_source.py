@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,16 @@ class _Folders:
 
 
 @dataclass(frozen=True)
+class _Plan:
+    num_frames: int
+    ids_digest: str
+    chunk_names: tuple[str, ...]
+
+    def frames_in(self, chunk: int) -> int:
+        return min(CHUNK_FRAMES, self.num_frames - chunk * CHUNK_FRAMES)
+
+
+@dataclass(frozen=True)
 class _Job:
     converter: Converter
     frames: tuple[SourceFrame, ...]
@@ -100,18 +111,16 @@ def convert_source(
     folders = _Folders(Path(out_dir).absolute())
     entry = name or f"{converter.name}_{converter.split}"
     _refuse_unusable(folders, entry)
-    frames = converter.frames()
-    fingerprints = _check_sources(converter, frames)
+    plan = _survey(converter)
     with _writing(), _locked(folders):
-        _start_or_continue(folders, {**converter.identity, "copy": copy, "frames": _digest([f.sample_id for f in frames])})
-        jobs = _plan(converter, frames, fingerprints, folders, copy)
-        todo = [job for job in jobs if not job.chunk.exists()]
-        with tqdm(total=len(frames), unit="frame", desc=entry, disable=not show_progress, smoothing=0.05) as bar:
-            bar.update(len(frames) - sum(len(job.frames) for job in todo))
+        _start_or_continue(folders, {**converter.identity, "copy": copy, "frames": plan.ids_digest})
+        todo = [chunk for chunk, name in enumerate(plan.chunk_names) if not (folders.chunks / name).exists()]
+        with tqdm(total=plan.num_frames, unit="frame", desc=entry, disable=not show_progress, smoothing=0.05) as bar:
+            bar.update(plan.num_frames - sum(plan.frames_in(chunk) for chunk in todo))
             workers = min(num_workers or len(os.sched_getaffinity(0)), len(todo))
-            for num_done in run_jobs(_convert_chunk, todo, workers):
+            for num_done in run_jobs(_convert_chunk, _jobs(converter, plan, folders, copy), workers):
                 bar.update(num_done)
-        report = _finish(converter, entry, jobs, folders)
+        report = _finish(converter, entry, plan, folders)
     shutil.rmtree(folders.partial)
     return report
 
@@ -128,34 +137,55 @@ def _refuse_unusable(folders: _Folders, entry: str) -> None:
         raise ConversionError("unusable --name", expected="a plain file name", got=repr(entry))
 
 
-def _check_sources(converter: Converter, frames: list[SourceFrame]) -> list[str]:
-    """Find missing files and repeated frames before any work is done; fingerprint each frame's files."""
-    if not frames:
+def _survey(converter: Converter) -> _Plan:
+    """Find missing files and repeated frames before any work is done; fingerprint each chunk's files."""
+    seen: set[str] = set()
+    ids = hashlib.sha256()
+    names: list[str] = []
+    for chunk in _chunks(converter):
+        fingerprint = hashlib.sha256()
+        for frame in chunk:
+            if frame.sample_id in seen:
+                first = next(other.listed_in for other in converter.frames() if other.sample_id == frame.sample_id)
+                raise ConversionError(f"frame {frame.sample_id!r} is listed twice", where=frame.listed_in, got=f"also {first}")
+            seen.add(frame.sample_id)
+            ids.update(orjson.dumps(frame.sample_id))
+            fingerprint.update(orjson.dumps(_file_states(frame)))
+        names.append(f"{len(names):08d}-{fingerprint.hexdigest()[:16]}.jsonl")
+    if not seen:
         raise ConversionError(
             f"{converter.name} split {converter.split!r} holds no frame", where=converter.source_root, expected="at least one"
         )
-    seen: dict[str, str] = {}
-    fingerprints = []
-    for frame in frames:
-        if frame.sample_id in seen:
-            first = seen[frame.sample_id]
-            raise ConversionError(f"frame {frame.sample_id!r} is listed twice", where=frame.listed_in, got=f"also {first}")
-        seen[frame.sample_id] = frame.listed_in
-        stats = []
-        for role, path in frame.files.items():
-            try:
-                stat = path.stat()
-            except FileNotFoundError:
-                raise ConversionError(
-                    f"a source file is missing: the {role} of frame {frame.sample_id!r}",
-                    where=path,
-                    expected=f"a file, because of {frame.listed_in}",
-                    got="no file",
-                    remedy="complete the source, then run the same command: it continues",
-                ) from None
-            stats.append((str(path), stat.st_size, stat.st_mtime_ns))
-        fingerprints.append(_digest(stats))
-    return fingerprints
+    return _Plan(len(seen), ids.hexdigest(), tuple(names))
+
+
+def _file_states(frame: SourceFrame) -> list[tuple[str, int, int]]:
+    states = []
+    for role, path in frame.files.items():
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            raise ConversionError(
+                f"a source file is missing: the {role} of frame {frame.sample_id!r}",
+                where=path,
+                expected=f"a file, because of {frame.listed_in}",
+                got="no file",
+                remedy="complete the source, then run the same command: it continues",
+            ) from None
+        states.append((str(path), stat.st_size, stat.st_mtime_ns))
+    return states
+
+
+def _chunks(converter: Converter) -> Iterator[tuple[SourceFrame, ...]]:
+    frames = iter(converter.frames())
+    while chunk := tuple(islice(frames, CHUNK_FRAMES)):
+        yield chunk
+
+
+def _jobs(converter: Converter, plan: _Plan, folders: _Folders, copy: bool) -> Iterator[_Job]:
+    for name, frames in zip(plan.chunk_names, _chunks(converter), strict=True):
+        if not (folders.chunks / name).exists():
+            yield _Job(converter, frames, folders.chunks / name, folders, copy)
 
 
 @contextmanager
@@ -189,17 +219,6 @@ def _start_or_continue(folders: _Folders, identity: dict[str, Any]) -> None:
     _write(folders.identity, text.encode(), folders)
 
 
-def _plan(
-    converter: Converter, frames: list[SourceFrame], fingerprints: list[str], folders: _Folders, copy: bool
-) -> list[_Job]:
-    jobs = []
-    for start in range(0, len(frames), CHUNK_FRAMES):
-        key = _digest(fingerprints[start : start + CHUNK_FRAMES])[:16]
-        chunk = folders.chunks / f"{start:08d}-{key}.jsonl"
-        jobs.append(_Job(converter, tuple(frames[start : start + CHUNK_FRAMES]), chunk, folders, copy))
-    return jobs
-
-
 def _convert_chunk(job: _Job) -> int:
     """Write a chunk file: the tally on the first line, the records after it."""
     with _writing():
@@ -221,13 +240,13 @@ def _check_record(record: dict[str, Any], where: str) -> None:
             CAMERA_TASKS[task].channel_of(category, where)
 
 
-def _finish(converter: Converter, entry: str, jobs: list[_Job], folders: _Folders) -> dict[str, Any]:
+def _finish(converter: Converter, entry: str, plan: _Plan, folders: _Folders) -> dict[str, Any]:
     tally = Tally()
     hasher = hashlib.sha256()
     index = folders.release / f"{entry}.jsonl"
     with index.open("wb") as file:
-        for job in jobs:
-            with job.chunk.open("rb") as chunk:
+        for name in plan.chunk_names:
+            with (folders.chunks / name).open("rb") as chunk:
                 tally.merge(Tally.from_rows(orjson.loads(chunk.readline())))
                 while part := chunk.read(_COPY_BYTES):
                     hasher.update(part)
@@ -283,7 +302,3 @@ def _writing() -> Iterator[None]:
             where=error.filename,
             remedy=f"{'free some space' if full else 'mend that'}, then run the same command: it continues",
         ) from error
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(orjson.dumps(value)).hexdigest()

@@ -150,10 +150,10 @@ class Converter(ABC):
         return {"format": self.name, "revision": self.revision, **options}
 
     @abstractmethod
-    def frames(self) -> list[SourceFrame]:
-        """List the frames of the split, in the order of the records.
+    def frames(self) -> Iterator[SourceFrame]:
+        """List the frames of the split, in the order of the records; read twice, so that they need not be kept.
 
-        Returns:
+        Yields:
             The frames.
 
         Raises:

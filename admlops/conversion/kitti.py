@@ -95,7 +95,7 @@ class KittiConverter(Converter):
     tasks: ClassVar[tuple[str, ...]] = tuple(LABELLED)
     splits: ClassVar[tuple[str, ...]] = ("training", "train", "val", "trainval")
 
-    def frames(self) -> list[SourceFrame]:
+    def frames(self) -> Iterator[SourceFrame]:
         """List ``training/`` or the frames of ``ImageSets/<split>.txt``."""
         folder = self.source_root / "training"
         for needed in ("image_2", "label_2"):
@@ -107,13 +107,11 @@ class KittiConverter(Converter):
                     remedy="complete the source; SRC is the folder that holds training/",
                 )
         with_lidar = (folder / "velodyne").is_dir()
-        frames = []
         for name, listed_in in self._names(folder):
             files = {"image": folder / "image_2" / f"{name}.png", "boxes": folder / "label_2" / f"{name}.txt"}
             if with_lidar:
                 files["lidar"] = folder / "velodyne" / f"{name}.bin"
-            frames.append(SourceFrame(name, files, listed_in))
-        return frames
+            yield SourceFrame(name, files, listed_in)
 
     def convert(self, frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
         """Sort a frame's objects into the four tasks."""

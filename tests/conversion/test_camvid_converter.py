@@ -58,7 +58,7 @@ def test_folder_itself_or_the_one_above_and_other_prefixes(camvid_source):
     root = camvid_source() / "CamVid"
     listing = root / "train.txt"
     listing.write_text(listing.read_text().replace("/SegNet/CamVid/", "/home/me/data/") + "\n")
-    frames = CamVidConverter(root).frames()
+    frames = list(CamVidConverter(root).frames())
     assert [frame.files["mask"] for frame in frames] == [
         root / "trainannot/0006R0_f00930.png",
         root / "trainannot/0016E5_07959.png",
@@ -86,7 +86,7 @@ def test_malformed_list_names_its_line(camvid_source, tmp_path, line, got):
 
 def test_missing_list_names_those_that_are_there(camvid_source):
     with pytest.raises(ConversionError, match=r"the list of the split is missing(.|\n)*val.txt(.|\n)*got: .*train\.txt"):
-        CamVidConverter(camvid_source(), split="val").frames()
+        list(CamVidConverter(camvid_source(), split="val").frames())
 
 
 def test_mask_faults(camvid_source, tmp_path):

@@ -158,13 +158,13 @@ def test_lists_of_image_sets(kitti_source, tmp_path):
     root = kitti_source({"000001": [], "000002": [], "000003": []})
     listing = root / "ImageSets" / "val.txt"
     with pytest.raises(ConversionError, match=r"the list of split 'val' is missing(.|\n)*--split training"):
-        KittiConverter(root, split="val").frames()
+        list(KittiConverter(root, split="val").frames())
     listing.parent.mkdir()
     listing.write_text("000003\n000001\n")
     assert [frame.sample_id for frame in KittiConverter(root, split="val").frames()] == ["000003", "000001"]
     listing.write_text("000003\nframe one\n")
     with pytest.raises(ConversionError, match="malformed line in a KITTI list") as error:
-        KittiConverter(root, split="val").frames()
+        list(KittiConverter(root, split="val").frames())
     assert error.value.where == f"{listing}:2"
     listing.write_text("000003\n000003\n")
     with pytest.raises(ConversionError, match="frame '000003' is listed twice"):
@@ -179,7 +179,7 @@ def test_missing_folders_and_files(kitti_source, tmp_path):
         convert_source(KittiConverter(root), tmp_path / "out")
     assert error.value.where == image
     with pytest.raises(ConversionError, match="a folder of KITTI's layout is missing") as error:
-        KittiConverter(root / "training").frames()
+        list(KittiConverter(root / "training").frames())
     with pytest.raises(ConversionError, match="the kitti source folder does not exist"):
         KittiConverter(root / "nowhere")
     with pytest.raises(ConversionError, match=r"no split 'trianing'(.|\n)*did you mean 'training'"):
