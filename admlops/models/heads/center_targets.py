@@ -119,16 +119,16 @@ def _draw_sample(
     gaussian_NHW, near_NHW = _gaussians(boxes, center_x, center_y, stride, (rows, columns))
 
     of_class = codes_N < num_classes
+    around_KHW = torch.zeros_like(background_KHW, dtype=torch.bool)
     for code in codes_N[of_class].unique().tolist():
         heat_KHW[code] = gaussian_NHW[codes_N == code].amax(dim=0)
+        around_KHW[code] = ((gaussian_NHW + near_NHW)[codes_N == code] > 0).any(dim=0)
     valid_HW = torch.zeros_like(heat_KHW[0])
     # A cell counts where its first pixel shows the image.
     valid_HW[: -(-hw_px[0] // stride), : -(-hw_px[1] // stride)] = 1
     background_KHW += label.class_exhaustive[:, None, None] * valid_HW
-    if bool((label.class_labelled & ~label.class_exhaustive).any()):
-        # Others may be missing, so only the slopes around the boxes that are given are known not to be centres.
-        incomplete = (label.class_labelled & ~label.class_exhaustive)[:, None, None]
-        background_KHW += incomplete * valid_HW * (heat_KHW > 0)
+    # Where others may be missing, only the cells around the centres that are given are known not to be centres.
+    background_KHW += (label.class_labelled & ~label.class_exhaustive)[:, None, None] * valid_HW * around_KHW
     unsure = is_ignored | (codes >= num_classes)
     for box, code in zip(instances.bboxes[unsure].tolist(), codes[unsure].tolist(), strict=True):
         left, top = int(box[0] // stride), int(box[1] // stride)
