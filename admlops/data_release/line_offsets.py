@@ -163,10 +163,16 @@ def _bad_line(line: bytes, path: Path, number: int, start: int, error: orjson.JS
     elif not line.endswith(b"\n"):
         remedy = "the last line is cut off: copy the file again"
     shown = line.strip(_BLANK)
+    try:
+        line.decode("utf-8")
+        # The parser counts in characters; the text before the fault says how many bytes that is.
+        column, offset, reason = error.colno, len(error.doc[: error.pos].encode("utf-8")), error.msg
+    except UnicodeDecodeError as not_utf8:
+        offset, reason = not_utf8.start, "it is not UTF-8"
+        column = len(line[:offset].decode("utf-8")) + 1
     return RecordError(
-        f"a line is no JSON: {error.msg}",
-        # The parser counts columns in characters; the text before the fault says how many bytes that is.
-        where=f"{path}:{number}:{error.colno} (byte {start + len(error.doc[: error.pos].encode('utf-8', 'replace'))})",
+        f"a line is no JSON: {reason}",
+        where=f"{path}:{number}:{column} (byte {start + offset})",
         expected="one JSON object a line",
         got=repr(shown[:80]) + ("..." if len(shown) > 80 else ""),
         remedy=remedy,

@@ -180,7 +180,7 @@ def _check_parallel(task: str, label: Label, num_boxes: int) -> None:
         raise _ShapeError(path, "as many categories as boxes are needed", f"{num_boxes} names", categories)
     if "ignore" in label:
         ignore = label["ignore"]
-        if type(ignore) is not list or len(ignore) != num_boxes or any(flag not in {True, False} for flag in ignore):
+        if type(ignore) is not list or len(ignore) != num_boxes or any(type(flag) is not bool for flag in ignore):
             raise _ShapeError(f"labels.{task}.ignore", "not a flag a box", f"{num_boxes} times true or false", ignore)
 
 

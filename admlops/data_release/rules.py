@@ -169,7 +169,7 @@ def entry_bundles_are_declared(document: Document) -> Iterator[Finding]:
             expected = f"some of {', '.join(declared)}"
             yield Finding(("dataset_index", i), what, expected, "no such key", "say which bundles the entry comes from")
         for j, bundle in enumerate(strings(entry.get("bundle_versions"))):
-            if bundle not in declared:
+            if declared and bundle not in declared:
                 path = ("dataset_index", i, "bundle_versions", j)
                 what = f"bundle {bundle!r} is not in meta.bundle_versions"
                 yield Finding(path, what, f"one of {', '.join(declared)}", bundle, "add it to meta.bundle_versions")

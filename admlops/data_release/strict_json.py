@@ -53,9 +53,8 @@ def parse_strict(content: bytes, where: object) -> Any:
     try:
         value = json.loads(text, object_pairs_hook=_object, parse_constant=_constant)
     except json.JSONDecodeError as error:
-        raise _fault(
-            f"is not JSON: {error.msg}", where, Position(error.lineno, error.colno), _remedy(text, error.pos)
-        ) from error
+        offset, remedy = _cause(text, error.pos)
+        raise _fault(f"is not JSON: {error.msg}", where, _position(text, offset), remedy) from error
     except _RefusedError as error:
         path_or_none = next((hit for hit in _scan(text, ()) if error.matches(hit)), None)
         position = _position(text, path_or_none.offset) if path_or_none else Position(1, 1)
@@ -178,19 +177,17 @@ def _position(text: str, offset: int) -> Position:
     return Position(text.count("\n", 0, offset) + 1, offset - (text.rfind("\n", 0, offset) + 1) + 1)
 
 
-def _remedy(text: str, offset: int) -> str:
+def _cause(text: str, offset: int) -> tuple[int, str]:
+    # Python versions differ in where they see a superfluous comma: at it, or at the bracket after it.
     tail = text[offset:].lstrip()
     before = text[:offset].rstrip()
     if tail.startswith(("//", "/*", "#")):
-        return "delete the comment"
-    if (
-        before.endswith(",")
-        and tail[:1] in {"}", "]"}
-        or text[offset : offset + 1] == ","
-        and tail[1:].lstrip()[:1] in {"}", "]"}
-    ):
-        return "delete the comma before the closing bracket"
-    return "mend the syntax at this place"
+        return offset, "delete the comment"
+    if tail[:1] in {"}", "]"} and before.endswith(","):
+        return len(before) - 1, "delete the comma before the closing bracket"
+    if tail[:1] == "," and tail[1:].lstrip()[:1] in {"}", "]"}:
+        return len(text) - len(tail), "delete the comma before the closing bracket"
+    return offset, "mend the syntax at this place"
 
 
 def _fault(what: str, where: object, position: Position, remedy: str) -> DataReleaseError:

@@ -1,0 +1,78 @@
+import pytest
+
+from admlops.data_release import validate_record
+from admlops.errors import RecordError
+
+IMAGE = {"path": "a.png", "width": 1280, "height": 720}
+LIDAR = {"path": "a.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0, 1.8]}
+
+
+def record(label=None, **changes):
+    labels = {} if label is None else {"task": label}
+    return {"sample_id": "a", "image": IMAGE, "labels": labels} | changes
+
+
+@pytest.mark.parametrize(
+    "valid",
+    [
+        record(),
+        record({"boxes": [], "categories": []}),
+        record({"boxes": [[-3, 0, 10, 0.5]], "categories": ["car"], "ignore": [True], "labelled_categories": ["car"]}),
+        record({"mask": "obs://bucket/mask.png", "category_sets": {"driveable": ["road", "parking"]}}),
+        record({"polylines": [{"category": "solid", "points": [[0, 1], [2, 3.5]]}], "non_exhaustive_categories": []}),
+        {"sample_id": "a", "lidar": LIDAR, "labels": {"god": {"point_labels": "a.label", "taxonomy": "semantic_kitti"}}},
+        record(lidar=LIDAR, attributes={"timestamp_ns": 2**63 - 1, "gps": {"lat": 48.1}, "tags": ["rain"]}),
+    ],
+)
+def test_valid_records(valid):
+    validate_record(valid)
+
+
+@pytest.mark.parametrize(
+    ("bad", "message"),
+    [
+        ([], "record: not an object"),
+        (record(label={"boxes": [], "categories": []}) | {"lable": {}}, "unknown key 'lable'"),
+        (record(sample_id=3), "sample_id: missing or not text"),
+        (record(image=None), "record: shows nothing"),
+        (record(image={"path": "a.png", "width": 10}), "image: lacks height"),
+        (record(image=IMAGE | {"hight": 1}), "did you mean 'height'"),
+        (record(image=IMAGE | {"width": 10.0}), "image.width: not a size"),
+        (record(image=IMAGE | {"width": True}), "image.width: not a size"),
+        (record(image=IMAGE | {"path": ""}), "image.path: not a path"),
+        (record(lidar=LIDAR | {"origin": [0, 0]}), "lidar.origin: not numbers"),
+        (record(lidar={"path": "a.bin"}), "lidar: lacks dtype, num_features, origin"),
+        ({"sample_id": "a", "image": IMAGE}, "labels: missing"),
+        (record(None) | {"labels": {"task": None}}, "labels.task: not an object"),
+        (record({}), "labels.task: holds no labels"),
+        (record({"boxs": [], "categories": []}), "did you mean 'boxes'"),
+        (record({"boxes": [], "mask": "a.png", "categories": []}), "labels of two kinds"),
+        (record({"mask": "a.png", "categories": []}), "labels.task: unknown key 'categories'"),
+        (record({"boxes": [[10, 0, 10, 5]], "categories": ["car"]}), r"labels.task.boxes\[0\]: not a box"),
+        (record({"boxes": [[0, 0, 1, 1], [0, 5, 10, 4]], "categories": ["car"] * 2}), r"boxes\[1\]: not a box"),
+        (record({"boxes": [[0, 0, 1]], "categories": ["car"]}), r"boxes\[0\]: not a box"),
+        (record({"boxes": [["0", 0, 1, 1]], "categories": ["car"]}), r"boxes\[0\]: not a box"),
+        (record({"boxes": [[0, 0, float("nan"), 1]], "categories": ["car"]}), r"boxes\[0\]: not a box"),
+        (record({"boxes": [[0, 0, float("inf"), 1]], "categories": ["car"]}), r"boxes\[0\]: not a box"),
+        (record({"boxes": [[0, 0, 1, 1]], "categories": []}), "as many categories as boxes"),
+        (record({"boxes": [[0, 0, 1, 1]]}), "labels.task.categories: missing"),
+        (record({"boxes": [[0, 0, 1, 1]], "categories": [3]}), "something else than names"),
+        (record({"boxes": [[0, 0, 1, 1]], "categories": ["car"], "ignore": []}), "not a flag a box"),
+        (record({"boxes": [[0, 0, 1, 1]], "categories": ["car"], "ignore": [[]]}), "not a flag a box"),
+        (record({"polylines": [{"category": "solid", "points": [[0, 1]]}]}), "too few points"),
+        (record({"polylines": [{"category": "solid", "points": [[0, 1], [1, None]]}]}), r"points\[1\]: not numbers"),
+        (record({"polylines": [{"points": [[0, 1], [1, 2]]}]}), "not a polyline"),
+        (record({"point_labels": "a.label"}), "labels.task.taxonomy"),
+        (record({"mask": "a.png", "labelled_categories": "road"}), "labelled_categories: missing or not a list"),
+        (record({"mask": "a.png", "labelled_categories": ["road", "road"]}), "names a class twice"),
+        (record({"mask": "a.png", "category_sets": {"driveable": []}}), "an empty set"),
+        (record({"mask": "a.png", "category_sets": [["road"]]}), "category_sets: not an object"),
+        (record(attributes=[]), "attributes: not an object"),
+        (record(attributes={"deep": {"id": float(2**64)}}), "attributes.deep.id: does not fit into 64 bits"),
+    ],
+)
+def test_invalid_records(bad, message):
+    with pytest.raises(RecordError, match=message) as caught:
+        validate_record(bad, where="f.jsonl:3")
+    assert caught.value.code == "E410"
+    assert caught.value.where == "f.jsonl:3"
