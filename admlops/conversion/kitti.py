@@ -9,6 +9,7 @@ Geiger et al., "Are we ready for autonomous driving? The KITTI vision benchmark 
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -137,8 +138,7 @@ class KittiConverter(Converter):
     def _names(self, folder: Path) -> Iterator[tuple[str, str]]:
         if self.split == "training":
             # Either folder may lack a file: both are listed, so that the missing one is named.
-            names = {path.stem for path in (folder / "image_2").glob("*.png")}
-            names |= {path.stem for path in (folder / "label_2").glob("*.txt")}
+            names = _stems(folder / "image_2", ".png") | _stems(folder / "label_2", ".txt")
             yield from ((name, str(folder)) for name in sorted(names))
             return
         listing = self.source_root / "ImageSets" / f"{self.split}.txt"
@@ -157,6 +157,11 @@ class KittiConverter(Converter):
                 )
             if name:
                 yield name, f"{listing}:{number}"
+
+
+def _stems(folder: Path, suffix: str) -> set[str]:
+    with os.scandir(folder) as entries:
+        return {entry.name.removesuffix(suffix) for entry in entries if entry.name.endswith(suffix)}
 
 
 def read_objects(path: Path, image: PngFile | None = None) -> list[KittiObject]:
