@@ -27,9 +27,10 @@ from admlops.conversion.chunk_pool import run_jobs
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.report import build_report
 from admlops.conversion.tally import Tally
-from admlops.data_release.record import validate_record
+from admlops.data_release import validate_record
 from admlops.errors import ConversionError, MachineError
 from admlops.task_spec import CAMERA_TASKS
+from admlops.threads import available_cores
 
 CHUNK_FRAMES = 32
 """Frames a job: small enough for a moving progress bar, large enough that the chunk files stay few."""
@@ -117,7 +118,7 @@ def convert_source(
         todo = [chunk for chunk, name in enumerate(plan.chunk_names) if not (folders.chunks / name).exists()]
         with tqdm(total=plan.num_frames, unit="frame", desc=entry, disable=not show_progress, smoothing=0.05) as bar:
             bar.update(plan.num_frames - sum(plan.frames_in(chunk) for chunk in todo))
-            workers = min(num_workers or len(os.sched_getaffinity(0)), len(todo))
+            workers = min(num_workers or available_cores(), len(todo))
             for num_done in run_jobs(_convert_chunk, _jobs(converter, plan, folders, copy), workers):
                 bar.update(num_done)
         report = _finish(converter, entry, plan, folders)

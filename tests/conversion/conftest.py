@@ -17,6 +17,11 @@ def write_png(path: Path, pixels: np.ndarray) -> None:
     path.write_bytes(cv2.imencode(".png", pixels)[1].tobytes())
 
 
+@pytest.fixture(autouse=True)
+def _cache_of_its_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ADMLOPS_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def kitti_source(tmp_path: Path) -> Callable[..., Path]:
     """Write ``{frame: label lines}`` as a KITTI source with images of 200x100."""

@@ -7,18 +7,19 @@ import json
 from pathlib import Path
 from typing import Any
 
-from admlops.data_release.dataset_file import check_dataset_file
+from admlops.data_release import JsonlIndex, check_dataset_file, open_release
 
 CAR_LINE = "Car 0.00 0 -1.57 10.00 20.00 50.00 60.00 1.5 1.6 4.0 1.0 1.5 20.0 -1.55"
 
 
 def load_release(folder: Path) -> list[dict[str, Any]]:
-    """Check the release file against the schema and its hash, and read the records."""
+    """Check the release file against the schema and its hash, and read the records as training does."""
     content = (folder / "training_dataset.json").read_bytes()
     assert check_dataset_file(content, folder, strict=True) == ()
     (entry,) = json.loads(content)["dataset_index"]
     index = (folder / entry["obs_path"]).read_bytes()
-    records = [json.loads(line) for line in index.splitlines()]
+    (selected,) = open_release(root=folder).select(entry["task_tags"])
+    records = list(JsonlIndex(selected.index_path))
     assert entry["integrity"] == {
         "sha256": hashlib.sha256(index).hexdigest(),
         "bytes": len(index),

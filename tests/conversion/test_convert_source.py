@@ -171,12 +171,11 @@ def test_converter_that_breaks_the_record_contract_is_stopped(kitti_source, tmp_
         convert_source(converter, tmp_path / "out", num_workers=1)
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
 def test_folder_that_cannot_be_written(kitti_source, tmp_path):
     converter = KittiConverter(kitti_source({"000001": []}))
-    (tmp_path / "locked").mkdir(mode=0o500)
-    with pytest.raises(MachineError, match="a file cannot be read or written: Permission denied"):
-        convert_source(converter, tmp_path / "locked" / "out")
+    (tmp_path / "file").touch()
+    with pytest.raises(MachineError, match=r"a file cannot be read or written: Not a directory(.|\n)*file/out.partial"):
+        convert_source(converter, tmp_path / "file" / "out")
 
 
 def test_full_disk_says_so(kitti_source, tmp_path, monkeypatch):
