@@ -6,10 +6,9 @@ import sys
 from pathlib import Path
 
 import torch
-from mmengine.logging import MMLogger
 from mmengine.model import MMDistributedDataParallel
 from mmengine.optim import OptimWrapper
-from multi_task_batch import detector_config, make_label, make_sample, random_labels
+from multi_task_batch import detector_config, make_label, make_sample, random_labels, silence_init_weights
 from torch import nn
 
 import admlops.models  # noqa: F401
@@ -21,7 +20,7 @@ NUM_GLOBAL = 4
 
 def build(**overrides):
     torch.manual_seed(0)
-    MMLogger.get_instance("test", log_level="ERROR")
+    silence_init_weights()
     model = MODELS.build(detector_config(TASKS, **overrides))
     model.init_weights()
     # Residual branches that start at 0 would hide most of the trunk's gradients.

@@ -4,11 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from mmengine.logging import MMLogger
 from mmengine.structures import InstanceData, PixelData
 
 from admlops.structures import LabelAvailability, MultiTaskDataSample, TaskLabel
 from admlops.structures.multi_task_data_sample import TaskElements
 from admlops.task_spec import CAMERA_TASKS, TaskKind
+
+
+def silence_init_weights():
+    """Outside a Runner mmengine prints three lines a parameter."""
+    MMLogger.get_current_instance().setLevel("ERROR")
 
 
 def make_label(task_name, boxes=(), codes=(), ignore=None, mask=None, **keys):

@@ -17,7 +17,13 @@ from admlops.models.heads.base_task_head import label_of
 from admlops.models.heads.stock_head import StockHead
 from admlops.registry import MODELS
 from admlops.structures import MultiTaskDataSample
-from admlops.task_spec import TaskKind, TaskSpec, resolve_task
+from admlops.task_spec import TaskSpec, resolve_task
+
+# By name, so that neither package is imported where no branch needs it.
+STOCK_ADAPTERS: dict[tuple[str, str], type[StockHead]] = {
+    ("mmdet", "BaseDenseHead"): StockDetectionHead,
+    ("mmseg", "BaseDecodeHead"): StockSegHead,
+}
 
 
 class Branch(BaseModule):
@@ -105,19 +111,21 @@ def _build_head(name: str, head: Mapping[str, Any], task: TaskSpec, skip_partial
             )
         own: BaseTaskHead = MODELS.build({**cfg, "task": task})
         return own
-    # A stock head's own parts (losses, assigners, coders) resolve in the scope that it comes from.
-    cfg["_scope_"] = cls.__module__.split(".")[0]
-    cfg["type"] = cls
-    stock = MODELS.build(cfg)
-    adapter = StockDetectionHead if task.kind is TaskKind.DETECTION else StockSegHead
-    wanted = "predict_by_feat" if task.kind is TaskKind.DETECTION else "out_channels"
-    if not hasattr(stock, wanted) or not hasattr(stock, "loss"):
+    base = next((key for ancestor in cls.__mro__ if (key := _key(ancestor)) in STOCK_ADAPTERS), None)
+    if base is None or task.kind not in STOCK_ADAPTERS[base].kinds:
         raise ModelError(
             f"Branch {name!r}: {cls.__name__} cannot be the head of a {task.kind.value} task",
             expected="a dense head of mmdet for detection, a decode head of mmseg for segmentation, or a head of ours",
             got=f"{cls.__module__}.{cls.__name__}",
         )
-    return adapter(task, stock, skip_partial)
+    # A stock head's own parts (losses, assigners, coders) resolve in the scope that it comes from.
+    cfg.setdefault("_scope_", base[0])
+    cfg["type"] = cls
+    return STOCK_ADAPTERS[base](task, MODELS.build(cfg), skip_partial)
+
+
+def _key(cls: type) -> tuple[str, str]:
+    return cls.__module__.split(".")[0], cls.__name__
 
 
 def _head_class(name: str, cfg: ConfigDict) -> type:

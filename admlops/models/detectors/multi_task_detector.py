@@ -59,7 +59,10 @@ class MultiTaskDetector(BaseModel):
         frozen: Sequence[str] = (),
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(data_preprocessor or {"type": MultiTaskDataPreprocessor}, init_cfg)
+        if not isinstance(data_preprocessor, nn.Module):
+            # mmengine would look its type up in the root registry.
+            data_preprocessor = MODELS.build(data_preprocessor or {"type": MultiTaskDataPreprocessor})
+        super().__init__(data_preprocessor, init_cfg)
         self.backbone = MODELS.build(backbone)
         self.neck = None if neck is None else MODELS.build(neck)
         if not branches:
