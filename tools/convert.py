@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Convert a source data set in its original format to a release folder.
 
 | python tools/convert.py camvid CAMVID --split train --out-dir data/camvid/train
