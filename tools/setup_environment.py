@@ -221,7 +221,7 @@ class Environment:
             wheel.unlink()
         free_gb = available_memory_gb()
         jobs = max(1, min(len(os.sched_getaffinity(0)), int(free_gb / COMPILE_JOB_GB)))
-        say(f"      compiling with {jobs} jobs: about {15 / jobs + 1:.0f} minutes of CPU time; once a machine, kept in {cache}")
+        say(f"      compiling with {jobs} jobs: about {14 / jobs + 1:.0f} minutes; once a machine, kept in {cache}")
         build = {"MMCV_WITH_OPS": "1", "FORCE_CUDA": "0", "CUDA_VISIBLE_DEVICES": "", "MAX_JOBS": str(jobs)}
         # Debug symbols would triple the wheel; pip's own cache would hand out operators built for another PyTorch.
         build["CFLAGS"] = f"{self.environ.get('CFLAGS', '')} -g0".strip()

@@ -1,0 +1,72 @@
+"""Style, types, documented arguments and the layers of the package, by the tools that `make lint` runs too."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+BIN = Path(sys.executable).parent
+MAX_LINES = 400
+# Names that say nothing about what is in the module; the established configs are the exception.
+BANNED_NAMES = {"utils", "misc", "common", "core", "helpers"}
+
+
+def check(*command: str) -> None:
+    words = [str(BIN / command[0]), *command[1:]]
+    # Caches stay out of the checkout: it may be read-only, and two runs may share it.
+    environ = os.environ | {"PYTHONPATH": str(ROOT), "RUFF_NO_CACHE": "true", "NO_COLOR": "1"}
+    done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
+
+
+def python_files(*folders: str) -> list[Path]:
+    return [path for folder in folders for path in sorted((ROOT / folder).rglob("*.py")) if ".mim" not in path.parts]
+
+
+def test_ruff():
+    check("ruff", "check", ".")
+
+
+def test_format():
+    check("ruff", "format", "--check", ".")
+
+
+def test_types():
+    # PyTorch takes most of the time, so the cache is kept.
+    cache = Path(os.environ.get("ADMLOPS_CACHE") or "~/.cache/admlops").expanduser() / "mypy"
+    check("mypy", f"--cache-dir={cache}", "admlops", "tools/setup_environment.py")
+
+
+def test_layers():
+    check("lint-imports", "--no-cache")
+
+
+def test_docstrings_name_the_arguments():
+    check("pydoclint", "--quiet", "--config=pyproject.toml", "admlops")
+
+
+@pytest.mark.parametrize("folder", ["admlops", "tools"])
+def test_modules_stay_readable(folder):
+    long = {
+        str(path.relative_to(ROOT)): lines
+        for path in python_files(folder)
+        if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+def test_names_say_what_is_inside():
+    files = python_files("admlops", "tools", "benchmarks")
+    assert [str(path) for path in files if {path.stem, path.parent.name} & BANNED_NAMES] == []
+
+
+def test_shell_scripts_parse_and_stop_at_errors():
+    scripts = [*sorted((ROOT / "tools").glob("*.sh")), ROOT / ".ci" / "run"]
+    for script in scripts:
+        subprocess.run(["bash", "-n", script], check=True)
+        assert re.search(r"^set -euo pipefail$", script.read_text(encoding="utf-8"), re.MULTILINE), script
+        assert os.access(script, os.X_OK), script
