@@ -11,12 +11,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import numpy.typing as npt
 
 from admlops.errors import ModelError
 from admlops.evaluation.task_metric import UNDEFINED, to_numpy
-from admlops.task_spec import IGNORE_INDEX, TaskSpec
+from admlops.task_spec import TaskSpec
 
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
@@ -53,29 +54,38 @@ def read_masks(
     return gt_HW, pred_HW, to_numpy(label["in_metric"]).astype(bool)
 
 
-def count_confusion(gt_HW: MaskArray, pred_HW: MaskArray, in_metric: npt.NDArray[np.bool_]) -> IntArray:
-    """Count pixels by label and prediction.
+def count_pairs(gt_HW: MaskArray, pred_HW: MaskArray) -> IntArray:
+    """Count how often each pair of values meets.
 
     Args:
-        gt_HW: Label mask, 255 = ignore, values from K on are category sets.
-        pred_HW: Predicted mask, 255 = not seen.
+        gt_HW: Label mask.
+        pred_HW: Predicted mask.
+
+    Returns:
+        (256, 256) counts: row = label, column = prediction.
+    """
+    pairs = np.zeros((256, 256), dtype=np.int64)
+    # cv2 counts ten times faster than numpy, but answers in float32, which is exact up to 2 ** 24 pixels.
+    rows = max(1, 2**24 // max(1, gt_HW.shape[1]))
+    for top in range(0, gt_HW.shape[0], rows):
+        band = [np.ascontiguousarray(mask[top : top + rows]) for mask in (gt_HW, pred_HW)]
+        pairs += cv2.calcHist(band, [0, 1], None, [256, 256], [0, 256, 0, 256]).astype(np.int64)
+    return pairs
+
+
+def count_confusion(pairs: IntArray, in_metric: npt.NDArray[np.bool_]) -> IntArray:
+    """Apply what is labelled to the counts of a sample.
+
+    Args:
+        pairs: (256, 256) counts; label and prediction 255 = ignore, labels from K on are category sets.
         in_metric: (K,) classes that the sample's source annotated exhaustively.
 
     Returns:
         (K, K + 1) counts: row = label, column = prediction, column K = predicted a class outside ``in_metric``.
     """
     num_channels = len(in_metric)
-    # Tables of 256 values turn all the rules into one look-up a mask: row K and column K + 1 hold what is left out.
-    row_of = np.full(256, num_channels, dtype=np.int64)
-    row_of[:num_channels] = np.where(in_metric, np.arange(num_channels), num_channels)
-    column_of = np.full(256, num_channels + 1, dtype=np.int64)
-    column_of[:num_channels] = np.where(in_metric, np.arange(num_channels), num_channels)
-    column_of[IGNORE_INDEX] = num_channels + 1
-    width = num_channels + 2
-    cells = np.bincount(
-        (row_of * width)[gt_HW.reshape(-1)] + column_of[pred_HW.reshape(-1)], minlength=(num_channels + 1) * width
-    )
-    return cells.reshape(num_channels + 1, width)[:num_channels, : num_channels + 1]
+    counted = pairs[:num_channels, :num_channels] * in_metric[:, None]
+    return np.hstack([counted * in_metric, (counted * ~in_metric).sum(axis=1, keepdims=True)])
 
 
 def true_and_false(confusion: IntArray) -> tuple[IntArray, IntArray, IntArray]:

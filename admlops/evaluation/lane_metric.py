@@ -32,8 +32,8 @@ from admlops.errors import ConfigError
 from admlops.evaluation.confusion import (
     FloatArray,
     IntArray,
-    MaskArray,
     count_confusion,
+    count_pairs,
     ratio,
     read_masks,
     true_and_false,
@@ -96,27 +96,23 @@ class LaneMetric(TaskMetric):
             The counts.
         """
         gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, where)
-        confusion = count_confusion(gt_HW, pred_HW, in_metric)
-        radius_px = self.tolerance_px * gt_HW.shape[0] / REFERENCE_ROWS
+        pairs = count_pairs(gt_HW, pred_HW)
         exhaustive = to_numpy(label["class_exhaustive"]).astype(bool)
-        # Only rows with a lane in either mask matter from here on.
-        rows = np.flatnonzero(_is_lane(gt_HW).any(axis=1) | _is_lane(pred_HW).any(axis=1))
-        cut = slice(rows[0], rows[-1] + 1) if rows.size else slice(0, 0)
-        gt_HW, pred_HW = gt_HW[cut], pred_HW[cut]
-        known = (gt_HW != IGNORE_INDEX) & (pred_HW != IGNORE_INDEX)
+        some_lane, last = slice(1, IGNORE_INDEX), self.task.num_channels
+        hits, misses = pairs[some_lane, 1:last].sum(), pairs[some_lane, 0].sum()
+        any_lane = np.array([hits, pairs[0, 1:last][exhaustive[1:]].sum(), misses], dtype=np.int64)
 
-        gt_lane, pred_lane = _is_lane(gt_HW), _is_lane(pred_HW)
-        false_lane = pred_lane & ~gt_lane & _table(exhaustive)[pred_HW] & known
-        right = pred_lane & gt_lane & known
-        any_lane = np.array([right.sum(), false_lane.sum(), (gt_lane & ~pred_lane & known).sum()], dtype=np.int64)
-
-        tolerant = np.zeros((self.task.num_channels, 4), dtype=np.int64)
-        tolerant[0] = _count_near(gt_lane, pred_lane, gt_lane & known, right | false_lane, radius_px)
-        in_metric_HW = _table(in_metric)[gt_HW] & known
+        radius_px = self.tolerance_px * gt_HW.shape[0] / REFERENCE_ROWS
+        tolerant = np.zeros((last, 4), dtype=np.int64)
+        seen = pred_HW != IGNORE_INDEX
+        gt_lane = (gt_HW != 0) & (gt_HW != IGNORE_INDEX)
+        pred_lane = (pred_HW != 0) & seen
+        tolerant[0] = _count_near(gt_lane, pred_lane, seen, gt_lane | _table(exhaustive)[pred_HW] & (gt_HW == 0), radius_px)
+        in_metric_HW = _table(in_metric)[gt_HW]
         for channel in np.flatnonzero(in_metric[1:]) + 1:
-            gt_class, pred_class = gt_HW == channel, pred_HW == channel
-            tolerant[channel] = _count_near(gt_class, pred_class, gt_class & known, pred_class & in_metric_HW, radius_px)
-        return _LaneCounts(confusion, any_lane, tolerant)
+            if pairs[channel].any() or pairs[:, channel].any():
+                tolerant[channel] = _count_near(gt_HW == channel, pred_HW == channel, seen, in_metric_HW, radius_px)
+        return _LaneCounts(count_confusion(pairs, in_metric), any_lane, tolerant)
 
     def compute_metrics(self, results: list[_LaneCounts]) -> dict[str, float]:
         """Sum the samples' counts and take the ratios.
@@ -147,11 +143,6 @@ class LaneMetric(TaskMetric):
         return metrics
 
 
-def _is_lane(mask_HW: MaskArray) -> BoolMask:
-    lane: BoolMask = (mask_HW != 0) & (mask_HW != IGNORE_INDEX)
-    return lane
-
-
 def _table(flags: BoolMask) -> BoolMask:
     table = np.zeros(256, dtype=bool)
     table[: len(flags)] = flags
@@ -159,8 +150,13 @@ def _table(flags: BoolMask) -> BoolMask:
 
 
 def _count_near(
-    gt: BoolMask, pred: BoolMask, counted_gt: BoolMask, counted_pred: BoolMask, radius_px: float
+    gt: BoolMask, pred: BoolMask, gt_counts: BoolMask, pred_counts: BoolMask, radius_px: float
 ) -> tuple[int, int, int, int]:
+    """Row of ``_LaneCounts.tolerant``; ``gt_counts`` and ``pred_counts`` say where pixels of ``gt`` and ``pred`` are counted."""
+    x, y, width, height = cv2.boundingRect((gt | pred).astype(np.uint8))
+    cut = (slice(y, y + height), slice(x, x + width))
+    gt, pred = gt[cut], pred[cut]
+    counted_gt, counted_pred = gt & gt_counts[cut], pred & pred_counts[cut]
     return (
         int((counted_pred & _grow(gt, radius_px)).sum()),
         int(counted_pred.sum()),

@@ -69,7 +69,7 @@ def draw_confusion(details: ConfusionDetails) -> bytes:
     side = 2.4 + 0.55 * len(names)
     figure = Figure(figsize=(side + 0.4, side), layout="constrained")
     axes = figure.add_subplot()
-    image = axes.imshow(np.ma.masked_invalid(share), cmap="Blues", vmin=0, vmax=100)
+    image = axes.imshow(share, cmap="Blues", vmin=0, vmax=100)
     axes.set_facecolor("0.9")
     for row, column in np.argwhere(~np.isnan(share)):
         value = share[row, column]

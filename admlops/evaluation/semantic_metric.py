@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from admlops.evaluation.confusion import IntArray, count_confusion, ratio, read_masks, true_and_false
+from admlops.evaluation.confusion import IntArray, count_confusion, count_pairs, ratio, read_masks, true_and_false
 from admlops.evaluation.task_metric import TaskMetric, mean_of_defined
 from admlops.registry import METRICS
 from admlops.task_spec import TaskKind, TaskSpec
@@ -58,7 +58,8 @@ class SemanticMetric(TaskMetric):
         Returns:
             (K, K + 1) counts.
         """
-        return count_confusion(*read_masks(self.task, label, prediction, where))
+        gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, where)
+        return count_confusion(count_pairs(gt_HW, pred_HW), in_metric)
 
     def compute_metrics(self, results: list[IntArray]) -> dict[str, float]:
         """Sum the samples' counts and take the ratios.

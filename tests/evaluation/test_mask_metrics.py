@@ -8,6 +8,7 @@ from evaluation_samples import mask_sample
 
 from admlops.errors import ModelError
 from admlops.evaluation import LaneMetric, SemanticMetric
+from admlops.evaluation.confusion import count_pairs
 
 TASK = {"name": "seg", "kind": "semantic", "classes": ("road", "tree", "sky")}
 ROAD, TREE, SKY, IGNORE = 0, 1, 2, 255
@@ -165,3 +166,10 @@ def test_no_lane_at_all_is_undefined_and_a_missed_one_is_zero():
     assert nothing["seg_lane/accuracy"] == 1.0
     missed = lanes(stripe(10), np.zeros((720, 40), np.uint8))
     assert missed["seg_lane/F1_tol"] == missed["seg_lane/mIoU"] == 0.0
+
+
+def test_counts_stay_exact_beyond_the_integers_of_float32():
+    # 2 ** 24 + 1 is the first integer that float32 lacks.
+    ones = np.ones((2**12 + 1, 2**12 + 1), np.uint8)
+    pairs = count_pairs(ones, ones)
+    assert pairs[1, 1] == pairs.sum() == (2**12 + 1) ** 2
