@@ -8,6 +8,7 @@ from pathlib import Path
 
 from setuptools import find_packages, setup
 from setuptools.command.build_py import build_py
+from setuptools.command.dist_info import dist_info
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
@@ -50,20 +51,34 @@ class BuildWithMimResources(build_py):
                 shutil.copy2(source, target)
 
 
-class EditableWheelForMim(editable_wheel):
+def show_checkout_to_mim(dist_info_dir: Path) -> None:
     """Tell OpenMIM where an editable install lies.
 
     OpenMIM joins the folder of the metadata (site-packages) and the first line of ``top_level.txt``, which misses every
     editable install of PEP 660. An absolute path in that line makes the join lead to the checkout. The second line is the
     usual content.
     """
+    (dist_info_dir / "top_level.txt").write_text(f"{ROOT / 'admlops'}\nadmlops\n", encoding="utf-8")
+
+
+class EditableWheelForMim(editable_wheel):
+    """Complete metadata that was made beforehand; what is made during the build, DistInfoForMim completes."""
 
     def run(self) -> None:
-        """Complete the metadata that pip prepared, then build the wheel."""
+        """Build the wheel."""
         if self.dist_info_dir:
-            top_level = Path(self.dist_info_dir) / "top_level.txt"
-            top_level.write_text(f"{ROOT / 'admlops'}\nadmlops\n", encoding="utf-8")
+            show_checkout_to_mim(Path(self.dist_info_dir))
         super().run()
+
+
+class DistInfoForMim(dist_info):
+    """Complete metadata that is made for an editable wheel."""
+
+    def run(self) -> None:
+        """Make the metadata."""
+        super().run()
+        if self.distribution.get_command_obj("editable_wheel", create=False) is not None:
+            show_checkout_to_mim(Path(self.dist_info_dir))
 
 
 setup(
@@ -93,6 +108,6 @@ setup(
         "s3": read_requirements("s3"),
         "tests": read_requirements("tests"),
     },
-    cmdclass={"build_py": BuildWithMimResources, "editable_wheel": EditableWheelForMim},
+    cmdclass={"build_py": BuildWithMimResources, "dist_info": DistInfoForMim, "editable_wheel": EditableWheelForMim},
     zip_safe=False,
 )

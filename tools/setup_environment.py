@@ -124,10 +124,12 @@ class Environment:
         self.environ |= {"PIP_DISABLE_PIP_VERSION_CHECK": "1", "PIP_NO_INPUT": "1", "PYTHONNOUSERSITE": "1"}
         self.gpu = has_nvidia_gpu()
 
-    def call(self, command: Sequence[str | Path], *, environ: dict[str, str] | None = None, progress: bool = False) -> None:
-        """Run a command into the log; on failure show the log's end."""
+    def call(
+        self, command: Sequence[str | Path], *, environ: dict[str, str] | None = None, progress: bool = False
+    ) -> list[str]:
+        """Run a command into the log and return its last lines; on failure show them."""
         words = [str(word) for word in command]
-        tail: deque[str] = deque(maxlen=25)
+        tail: deque[str] = deque(maxlen=40)
         next_note = time.monotonic() + 60
         with self.log.open("a", encoding="utf-8", errors="replace") as log:
             log.write(f"\n$ {' '.join(words)}\n")
@@ -155,6 +157,7 @@ class Environment:
                 where=self.log,
                 remedy="mend what the last lines name, and repeat: finished steps are not repeated",
             )
+        return [line.rstrip() for line in tail]
 
     def pip(self, *words: str | Path, environ: dict[str, str] | None = None, progress: bool = False) -> None:
         """Run pip of the environment."""
@@ -344,19 +347,12 @@ def available_memory_gb() -> float:
 
 
 def render_sample(environment: Environment) -> None:
-    """Render the sample release unless it is there from the same renderer."""
-    root = environment.root
-    script, sample = root / "tools" / "render_sample.py", root / "data" / "sample"
-    sources = [script, *sorted((root / "admlops" / "synthetic").rglob("*.py"))]
-    key = digest(*(path.read_text(encoding="utf-8") for path in sources))
-    key_path = sample / ".rendered-by"
-    if key_path.exists() and key_path.read_text(encoding="utf-8").strip() == key:
-        return
-    say("Rendering the sample release into data/sample (under two minutes)")
-    begin = time.monotonic()
-    environment.call([environment.python, script, "--out-dir", sample])
-    key_path.write_text(key + "\n", encoding="utf-8")
-    say(f"      {duration(time.monotonic() - begin)}, {folder_gb(sample):.2f} GB")
+    """Render the sample release; the renderer keeps what is there from itself."""
+    sample = environment.root / "data" / "sample"
+    if not sample.exists():
+        say("Rendering the sample release into data/sample (under two minutes)")
+    output = environment.call([environment.python, environment.root / "tools" / "render_sample.py", "--out-dir", sample])
+    say(next((line for line in output if str(sample) in line), f"{sample}: rendered"))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
