@@ -83,7 +83,8 @@ def permute_in_windows(positions: U64Array, size: int, window: int, keys: U64Arr
         inner[full] = permute(offsets[full], window, inner_keys[full])
     if in_tail.any():
         inner[in_tail] = permute((positions - tail_start)[in_tail], tail, inner_keys[in_tail])
-    return windows * np.uint64(window) + inner
+    out: U64Array = windows * np.uint64(window) + inner
+    return out
 
 
 def _feistel(positions: U64Array, radix_high: int, radix_low: int, keys: U64Array) -> U64Array:
@@ -93,7 +94,8 @@ def _feistel(positions: U64Array, radix_high: int, radix_low: int, keys: U64Arra
             high = (high + _mix(low + keys + round_key) % np.uint64(radix_high)) % np.uint64(radix_high)
         else:
             low = (low + _mix(high + keys + round_key) % np.uint64(radix_low)) % np.uint64(radix_low)
-    return high * np.uint64(radix_low) + low
+    out: U64Array = high * np.uint64(radix_low) + low
+    return out
 
 
 def _mix(values: U64Array) -> U64Array:

@@ -46,3 +46,18 @@ def people(name: str, count: int, **entry: Any) -> dict[str, Any]:
     """An entry of ``count`` records ``<name>-<i>``, without a person in any."""
     label = {"det_person": {"boxes": [], "categories": []}}
     return {"name": name, "records": [make_record(f"{name}-{i}", "x.jpg", (4, 4), label) for i in range(count)], **entry}
+
+
+def make_results(image: Any, **entries: Any) -> dict[str, Any]:
+    """What the transforms see once an image is loaded."""
+    hw = image.shape[:2]
+    return {
+        "img": image,
+        "ori_shape": hw,
+        "img_shape": hw,
+        "input_from_original": np.eye(3),
+        "record_where": "index.jsonl:1",
+        "rng": np.random.default_rng(0),
+        "labels": {},
+        **entries,
+    }
