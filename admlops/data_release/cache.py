@@ -87,25 +87,23 @@ def sha256_of(path: Path) -> str:
     return hasher.hexdigest()
 
 
-def identity_of(path: Path, stat: os.stat_result | None = None) -> str:
+def identity_of(path: Path) -> str:
     """Name a file's present content without reading it.
 
     Waits until the file is older than the clock's tick, so that a later change cannot carry the same times.
 
     Args:
         path: An existing file.
-        stat: Result of ``os.fstat`` where the file is open already.
 
     Returns:
         32 hex digits over real path, inode, size, and times of modification and change (a copy that keeps its modification
         time, such as one by rsync, still changes the latter).
     """
-    if stat is None:
+    stat = path.stat()
+    age_ns = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns)
+    if 0 <= age_ns < _CLOCK_TICK_NS:
+        time.sleep((_CLOCK_TICK_NS - age_ns) / 1e9)
         stat = path.stat()
-        age_ns = time.time_ns() - max(stat.st_mtime_ns, stat.st_ctime_ns)
-        if 0 <= age_ns < _CLOCK_TICK_NS:
-            time.sleep((_CLOCK_TICK_NS - age_ns) / 1e9)
-            stat = path.stat()
     parts = (os.path.realpath(path), stat.st_ino, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns)
     return hashlib.sha256(repr(parts).encode("utf-8", "surrogateescape")).hexdigest()[:32]
 

@@ -132,11 +132,12 @@ class GitRepository:
                 return sha if mode in _BLOB_MODES else None
         return None
 
-    def materialise(self, blob: str) -> Path:
+    def materialise(self, blob: str, name: str) -> Path:
         """Write a blob into the cache, once.
 
         Args:
             blob: Sha of the object, which names its content.
+            name: The file's last name, so that messages about its lines can be understood.
 
         Returns:
             Path of a file with the blob's content.
@@ -145,7 +146,7 @@ class GitRepository:
             DataReleaseError: E401, git cannot read the object (a partial clone without network, a damaged repository).
             MachineError: E404, the cache cannot be written.
         """
-        path = cache_root() / "blobs" / "git" / blob[:2] / blob
+        path = cache_root() / "blobs" / "git" / blob[:2] / blob / name
         if not path.is_file():
             with write_atomically(path) as file:
                 answer = _git(self.path, "cat-file", "blob", blob, stdout=file.fileno())

@@ -15,8 +15,7 @@ from typing import Any
 
 import orjson
 
-from admlops.data_release.cache import identity_of
-from admlops.data_release.line_offsets import load_offsets
+from admlops.data_release.line_offsets import load_offsets, version_of
 from admlops.errors import RecordError
 
 
@@ -29,18 +28,18 @@ class JsonlIndex:
 
     Args:
         path: The JSONL file.
-        identity: What ``identity`` said earlier; the file must not have changed since. For copies in other processes.
+        version: What ``version`` said earlier; the file must not have changed since. For copies in other processes.
 
     Raises:
         RecordError: E401, no such file; E405, a malformed line; E407, a ``sample_id`` that appears twice; E410, an invalid
-            record; E406, the file is not the one that ``identity`` named.
+            record; E406, the file is not the one that ``version`` named.
     """
 
-    def __init__(self, path: str | Path, *, identity: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, version: str | None = None) -> None:
         self._path = Path(path).absolute()
         self._fd = self._pid = -1
         self._lines = load_offsets(self._path)
-        if identity not in {None, self._lines.identity}:
+        if version not in {None, self._lines.version}:
             raise self._changed(None)
 
     @property
@@ -49,9 +48,9 @@ class JsonlIndex:
         return self._path
 
     @property
-    def identity(self) -> str:
-        """Changes when the file changes."""
-        return self._lines.identity
+    def version(self) -> str:
+        """Size and time of modification of the file."""
+        return self._lines.version
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -94,7 +93,7 @@ class JsonlIndex:
         return f"{self._path}:{self._lines.line_number(position)} (byte {self._lines.span(position)[0]})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (str(self._path), self.identity))
+        return (_reopen, (str(self._path), self.version))
 
     def __del__(self) -> None:
         if getattr(self, "_pid", -1) == os.getpid():
@@ -113,7 +112,7 @@ class JsonlIndex:
                 fd = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
                 raise self._changed(None) from error
-            if identity_of(self._path, os.fstat(fd)) != self.identity:
+            if version_of(os.fstat(fd)) != self.version:
                 os.close(fd)
                 raise self._changed(None)
             self._fd, self._pid = fd, os.getpid()
@@ -129,5 +128,5 @@ class JsonlIndex:
         )
 
 
-def _reopen(path: str, identity: str) -> JsonlIndex:
-    return JsonlIndex(path, identity=identity)
+def _reopen(path: str, version: str) -> JsonlIndex:
+    return JsonlIndex(path, version=version)

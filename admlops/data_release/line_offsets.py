@@ -39,12 +39,12 @@ class LineOffsets:
     Attributes:
         starts: (N + 1,) byte at which each record begins; the last is the file's size.
         numbers: (N,) line numbers from 1; None where record i stands in line i + 1.
-        identity: Changes when the file changes.
+        version: Of the file: its size and time of modification.
     """
 
     starts: U64Array
     numbers: U64Array | None
-    identity: str
+    version: str
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -91,21 +91,37 @@ def load_offsets(path: Path) -> LineOffsets:
         raise _missing(path)
     identity = identity_of(path)
     cached = cache_root() / "index" / f"{identity}.u64"
-    offsets = _map(cached, identity)
+    version = version_of(path.stat())
+    offsets = _map(cached, version)
     if offsets is None:
         with only_one_process(cached):
-            offsets = _map(cached, identity)
+            offsets = _map(cached, version)
             if offsets is None:
                 _build(path, identity, cached)
-                offsets = _map(cached, identity)
+                offsets = _map(cached, version)
     if offsets is None:
         raise RecordError("the offsets of an index file vanished from the cache", where=cached, remedy="try again", code="E401")
     return offsets
 
 
-def _map(cached: Path, identity: str) -> LineOffsets | None:
+def version_of(stat: os.stat_result) -> str:
+    """Name the version of a file that a running job reads.
+
+    Weaker than the key of the cache on purpose: a job goes on when someone changes the file's mode or links it.
+
+    Args:
+        stat: Of the file.
+
+    Returns:
+        Size and time of modification.
+    """
+    return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _map(cached: Path, version: str) -> LineOffsets | None:
     try:
-        words: U64Array = np.memmap(cached, dtype="<u8", mode="r")
+        # A plain view: memmap's own indexing costs as much as parsing a short record.
+        words: U64Array = np.memmap(cached, dtype="<u8", mode="r").view(np.ndarray)
     except (OSError, ValueError):
         return None
     if len(words) < _HEADER_WORDS or int(words[0]) != _FORMAT:
@@ -114,7 +130,7 @@ def _map(cached: Path, identity: str) -> LineOffsets | None:
     end = _HEADER_WORDS + count + 1
     if len(words) != end + (count if num_blank else 0) or int(words[end - 1]) != size:
         return None
-    return LineOffsets(words[_HEADER_WORDS:end], words[end:] if num_blank else None, identity)
+    return LineOffsets(words[_HEADER_WORDS:end], words[end:] if num_blank else None, version)
 
 
 def _build(path: Path, identity: str, cached: Path) -> None:

@@ -104,7 +104,7 @@ def _locate_in_repository(entry: ReleaseEntry, origin: Origin, where: str) -> Lo
     if origin.repository is not None and origin.commit is not None and not name.startswith(".."):
         blob = origin.repository.blob(origin.commit, name)
         if blob is not None:
-            return Located(origin.repository.materialise(blob), beside.parent)
+            return Located(origin.repository.materialise(blob, beside.name), beside.parent)
     if entry.integrity is None:
         raise DataReleaseError(
             "an index file is neither in the commit nor pinned by a hash",

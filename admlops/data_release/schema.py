@@ -9,7 +9,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, TypeVar
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictInt, model_validator
 
@@ -18,7 +18,8 @@ from admlops.data_release import names
 DATASET_FILE = "training_dataset.json"
 DAGGER_FILE = "training_dataset.dagger.json"
 
-_SCHEME = re.compile(r"([a-z][a-z0-9+.\-]*)://", re.IGNORECASE)
+_URL = re.compile(r"([a-z][a-z0-9+.\-]*)://([^/?#]*)([^?#]*)(?:\?([^#]*))?", re.IGNORECASE)
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SCHEMES = ("obs", "s3", "http", "https", "file")
 _SIGNED_QUERY = re.compile(r"signature|credential|token|accesskey|secret|^sig$|x-amz-", re.IGNORECASE)
 
@@ -70,8 +71,10 @@ def _tasks(values: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _unique(values: tuple[str, ...]) -> tuple[str, ...]:
-    twice = sorted({value for value in values if values.count(value) > 1}) if len(set(values)) != len(values) else []
-    return _require(values, not twice, f"names {', '.join(twice)} twice")
+    if len(set(values)) == len(values):
+        return values
+    twice = sorted({value for value in values if values.count(value) > 1})
+    return _require(values, False, f"names {', '.join(twice)} twice")
 
 
 def _not_empty(values: tuple[_T, ...]) -> tuple[_T, ...]:
@@ -87,18 +90,22 @@ def _entry_name(value: str) -> str:
 
 def _obs_path(value: str) -> str:
     _require(value, not _has_control(value) and value == value.strip(), "contains a control character or outer spaces")
-    match = _SCHEME.match(value)
+    match = _URL.match(value)
     if match is None:
         return value
-    _require(value, match[1] in _SCHEMES, f"has the unknown scheme {match[1]!r}")
-    url = urlsplit(value)
-    secret = "@" in url.netloc or any(_SIGNED_QUERY.search(key) for key, _ in parse_qsl(url.query, keep_blank_values=True))
+    scheme, host, path, query = match.groups()
+    _require(value, scheme in _SCHEMES, f"has the unknown scheme {scheme!r}")
+    secret = (
+        "@" in host
+        or query is not None
+        and any(_SIGNED_QUERY.search(key) for key, _ in parse_qsl(query, keep_blank_values=True))
+    )
     _require(value, not secret, "carries credentials")
-    return _require(value, bool(url.netloc or url.scheme == "file") and len(url.path) > 1, "names no object")
+    return _require(value, bool(host or scheme == "file") and len(path) > 1, "names no object")
 
 
 def _has_control(value: str) -> bool:
-    return any(unicodedata.category(char) == "Cc" for char in value)
+    return _CONTROL.search(value) is not None
 
 
 def _require(value: _T, ok: bool, what: str) -> _T:

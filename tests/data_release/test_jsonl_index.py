@@ -162,6 +162,15 @@ def test_copy_in_another_process_refuses_a_file_that_changed(tmp_path):
     assert caught.value.code == "E406"
 
 
+def test_change_of_mode_does_not_stop_a_running_job(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", ["a", "b"])
+    index = JsonlIndex(path)
+    pickled = pickle.dumps(index)
+    path.chmod(0o600)
+    (tmp_path / "link").hardlink_to(path)
+    assert ids(index) == ids(pickle.loads(pickled)) == ["a", "b"]
+
+
 def _read(index, queue):
     queue.put((ids(index), index._fd))
 

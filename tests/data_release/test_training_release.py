@@ -7,7 +7,7 @@ import pytest
 from release_files import write_jsonl, write_release
 
 from admlops.data_release import JsonlIndex, open_release
-from admlops.errors import DataReleaseError
+from admlops.errors import DataReleaseError, RecordError
 
 
 def integrity(path, num_samples):
@@ -201,6 +201,14 @@ def test_bare_clone_and_environment_of_a_hook(repository, tmp_path, monkeypatch)
     git(tmp_path, "init", "-q", "other")
     monkeypatch.setenv("GIT_DIR", str(tmp_path / "other" / ".git"))
     assert people(tmp_path / "bare.git", "multi_task/v1.0.0") == (5, 2, tmp_path / "bare.git")
+
+
+def test_bad_line_of_a_tracked_file_is_named_after_it(repository):
+    (repository / "people.jsonl").write_text("{")
+    git(repository, "commit", "-q", "-a", "-m", "third")
+    (entry, _) = open_release(repo=repository, ref="master/multi_task").select(["det_person"])
+    with pytest.raises(RecordError, match=r"people\.jsonl:1:2"):
+        JsonlIndex(entry.index_path)
 
 
 def test_a_subfolder_finds_its_repository(repository):
