@@ -152,7 +152,7 @@ def _table(flags: BoolMask) -> BoolMask:
 def _count_near(
     gt: BoolMask, pred: BoolMask, gt_counts: BoolMask, pred_counts: BoolMask, radius_px: float
 ) -> tuple[int, int, int, int]:
-    """Row of ``_LaneCounts.tolerant``; ``gt_counts`` and ``pred_counts`` say where pixels of ``gt`` and ``pred`` are counted."""
+    """Row of ``_LaneCounts.tolerant``; ``gt_counts`` and ``pred_counts`` say where ``gt`` and ``pred`` are counted."""
     x, y, width, height = cv2.boundingRect((gt | pred).astype(np.uint8))
     cut = (slice(y, y + height), slice(x, x + width))
     gt, pred = gt[cut], pred[cut]

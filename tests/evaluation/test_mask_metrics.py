@@ -156,7 +156,14 @@ def test_rows_that_the_input_does_not_show_are_left_out():
     found = stripe(10)
     found[:360] = 255
     metrics = lanes(stripe(10), found)
-    assert metrics["seg_lane/dashed_white/IoU"] == metrics["seg_lane/any_lane/F1_tol"] == 1.0
+    for name in ("dashed_white", "any_lane"):
+        assert [metrics[f"seg_lane/{name}/{number}"] for number in ("IoU", "F1", "F1_tol")] == [1.0, 1.0, 1.0]
+
+
+def test_lane_predicted_where_nothing_is_labelled_is_left_out():
+    metrics = lanes(stripe(10) + stripe(30, 255), stripe(10) + stripe(30))
+    for name in ("dashed_white", "any_lane"):
+        assert [metrics[f"seg_lane/{name}/{number}"] for number in ("IoU", "F1", "F1_tol")] == [1.0, 1.0, 1.0]
 
 
 def test_no_lane_at_all_is_undefined_and_a_missed_one_is_zero():

@@ -83,11 +83,11 @@ def test_truth_and_prediction_side_by_side_in_under_a_fifth_of_a_second(tmp_path
     out_file = tmp_path / "new" / "both.png"
     seconds = []
     for _ in range(3):
-        start = time.perf_counter()
+        start = time.process_time()
         visualizer.add_datasample("scene", image_rgb, make_sample(), out_file=out_file)
-        seconds.append(time.perf_counter() - start)
-    # 0.2 s is what is promised; a busy machine gets more.
-    assert min(seconds) < 0.6
+        seconds.append(time.process_time() - start)
+    # 0.1 s alone; processor time, as other jobs may share the machine.
+    assert min(seconds) < 0.2
     drawn = cv2.imread(str(out_file))
     assert drawn.shape[1] == 2 * 960 + 4
     assert [file.name for file in out_file.parent.iterdir()] == ["both.png"]
