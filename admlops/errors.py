@@ -88,10 +88,12 @@ def nearest(name: str, candidates: Iterable[str]) -> str:
         candidates: What would have been valid.
 
     Returns:
-        A remedy sentence: the nearest candidate, or all of them where none is near.
+        A remedy sentence: the nearest candidate, or all of them where none is near and they are few.
     """
     names = sorted(set(candidates))
     close = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
     if close:
         return f"did you mean {close[0]!r}?"
-    return f"use one of {', '.join(names)}" if names else "nothing is valid here"
+    if not 0 < len(names) <= 40:
+        return f"none of the {len(names)} valid names is like it"
+    return f"use one of {', '.join(names)}"

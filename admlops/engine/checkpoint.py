@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import importlib
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -108,7 +109,7 @@ def refusals_explained(path: object) -> Iterator[None]:
             "the checkpoint holds objects that are not loaded because they could run code",
             where=path,
             expected="tensors, numbers, strings and containers of them",
-            got=str(error).splitlines()[0],
+            got=_forbidden_name(str(error)),
             remedy="use a file that this project wrote, or convert a trusted one to a plain state_dict",
         ) from error
     except (RuntimeError, EOFError) as error:
@@ -120,6 +121,11 @@ def refusals_explained(path: object) -> Iterator[None]:
             got=str(error).splitlines()[0] if str(error) else "end of file",
             remedy="copy it again, or resume from an older one",
         ) from error
+
+
+def _forbidden_name(message: str) -> str:
+    named = re.search(r"GLOBAL (\S+)|[Uu]nsupported (?:global|operand|class)[^\n]*", message)
+    return named.group(1) or named.group(0) if named else message.splitlines()[0]
 
 
 def plain(value: Any) -> Any:

@@ -162,15 +162,30 @@ def resolve_type(node: Mapping[str, Any]) -> Any:
     return None
 
 
-def _dicts(node: Any, path: tuple[str, ...]) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
+def type_name(node: Mapping[str, Any]) -> str:
+    """Name the class of a typed dict, whether the config holds the class or its name.
+
+    Args:
+        node: A dict with a ``type``.
+
+    Returns:
+        The bare name of the class.
+    """
+    kind = node["type"]
+    return kind.rpartition(".")[2] if isinstance(kind, str) else str(getattr(kind, "__name__", kind))
+
+
+def _dicts(node: Any, path: tuple[str, ...], scope: str | None = None) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
     if isinstance(node, Mapping):
+        # A stock head's scope holds for the losses, assigners and coders in it.
+        scope = node.get("_scope_", scope)
         if path:
-            yield path, node
+            yield path, {**node, "_scope_": scope} if scope else node
         for key, item in node.items():
-            yield from _dicts(item, (*path, str(key)))
+            yield from _dicts(item, (*path, str(key)), scope)
     elif isinstance(node, Sequence) and not isinstance(node, str):
         for i, item in enumerate(node):
-            yield from _dicts(item, (*path, str(i)))
+            yield from _dicts(item, (*path, str(i)), scope)
 
 
 def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -> None:
@@ -178,7 +193,8 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
     if "type" in node:
         valid = valid_arguments(node)
         if valid is None:
-            if isinstance(node["type"], str) and resolve_type(node) is None:
+            # Inside a stock head a type may be a word of its own: mmcv's nms is no registry's.
+            if isinstance(node["type"], str) and "_scope_" not in node and resolve_type(node) is None:
                 raise ConfigError(
                     f"no registry knows type {node['type']!r}",
                     where=f"{where}: {'.'.join(path)}",
@@ -196,7 +212,7 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
             raise ConfigError(
                 f"nobody reads the config key {'.'.join((*path, key))!r}",
                 where=where,
-                expected=f"an argument of {_describe(node, name)}",
+                expected=f"an argument of {type_name(node) if 'type' in node else name}",
                 remedy=nearest(key, valid),
             )
 
@@ -205,13 +221,6 @@ def _table_name(path: tuple[str, ...]) -> str:
     if len(path) > 1 and path[-2] == "branches":
         return "branch"
     return path[-2] if len(path) > 1 and path[-1].isdigit() else path[-1]
-
-
-def _describe(node: Mapping[str, Any], name: str) -> str:
-    kind = node.get("type")
-    if kind is None:
-        return name
-    return kind if isinstance(kind, str) else getattr(kind, "__name__", str(kind))
 
 
 @cache

@@ -7,7 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
 
 from admlops.engine.checkpoint import refusals_explained, safe_globals
 from admlops.engine.release_train_loop import ReleaseTrainLoop
@@ -18,6 +20,12 @@ from admlops.registry import RUNNERS
 @RUNNERS.register_module()
 class ReleaseRunner(Runner):  # type: ignore[misc]
     """Runner of all tools. Takes what ``mmengine.runner.Runner`` takes."""
+
+    @property
+    def network(self) -> nn.Module:
+        """The network itself, also where DDP wraps it."""
+        network: nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
+        return network
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint under a temporary name, then rename it: a killed run leaves no torn file.

@@ -6,12 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mmengine.hooks import EMAHook
-
 from admlops.engine import launch
 from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.config import load_config
-from admlops.engine.hooks import OverlayHook, PredictionDumpHook
+from admlops.engine.config_check import type_name
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.errors import CheckpointError
 
@@ -51,15 +49,15 @@ def run_test(
     launch.set_up_processes(cfg, launcher)
     weights = read_checkpoint(checkpoint)
     # The checkpoint's weights are the averaged ones already.
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if hook.type is not EMAHook and hook.type != "EMAHook"]
+    unwanted = {"EMAHook"} if show_dir is None else {"EMAHook", "OverlayHook"}
+    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if type_name(hook) not in unwanted]
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataloader", "val_cfg"):
         cfg[key] = None
     cfg.val_evaluator = None
     if show_dir is not None:
-        cfg.custom_hooks = [h for h in cfg.custom_hooks if h.type is not OverlayHook and h.type != "OverlayHook"]
-        cfg.custom_hooks.append({"type": OverlayHook, "num_pictures": None, "out_dir": str(show_dir)})
+        cfg.custom_hooks.append({"type": "OverlayHook", "num_pictures": None, "out_dir": str(show_dir)})
     if out is not None:
-        cfg.custom_hooks.append({"type": PredictionDumpHook, "out_dir": str(out)})
+        cfg.custom_hooks.append({"type": "PredictionDumpHook", "out_dir": str(out)})
     runner = ReleaseRunner.from_cfg(cfg)
     _check_fit(runner, weights.get("state_dict", weights), checkpoint)
     runner.load_checkpoint(str(checkpoint))
@@ -67,8 +65,7 @@ def run_test(
 
 
 def _check_fit(runner: ReleaseRunner, weights: Mapping[str, Any], path: str | Path) -> None:
-    model = runner.model.module if hasattr(runner.model, "module") else runner.model
-    own = model.state_dict()
+    own = runner.network.state_dict()
     missing = [name for name in own if name not in weights]
     wrong = [name for name in own if name in weights and own[name].shape != weights[name].shape]
     if missing or wrong:

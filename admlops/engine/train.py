@@ -11,6 +11,7 @@ from mmengine.runner import find_latest_checkpoint
 
 from admlops.engine import launch
 from admlops.engine.config import load_config
+from admlops.engine.config_check import type_name
 from admlops.engine.fusion_bn import match_fusion_bn
 from admlops.engine.pipeline_test import shorten
 from admlops.engine.release_runner import ReleaseRunner
@@ -62,7 +63,7 @@ def train(
     set_step_names(cfg)
     runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
     # Today, not when the steps that need them start.
-    match_fusion_bn(runner.model, cfg.get("fusion_bn_patterns") or {})
+    match_fusion_bn(runner.network, cfg.get("fusion_bn_patterns") or {})
     runner.train()
     if pipeline_test:
         runner.test()
@@ -77,7 +78,7 @@ def set_step_names(cfg: Config) -> None:
     """
     prefix = cfg.default_hooks.checkpoint.get("filename_tmpl", "with-bn-{:04d}.pth").split("-{", 1)[0]
     for hook in cfg.custom_hooks:
-        if getattr(hook.type, "__name__", hook.type) == "StepCheckpointHook":
+        if type_name(hook) == "StepCheckpointHook":
             hook.step_name = prefix
 
 

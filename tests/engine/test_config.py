@@ -1,0 +1,107 @@
+import pytest
+
+from admlops.engine.config import apply_step, load_config, parse_options
+from admlops.errors import ConfigError
+
+MULTITASK = "configs/4pe_resize/multitask.py"
+
+
+@pytest.fixture
+def config_file(tmp_path):
+    """A config made of one line of text."""
+
+    def write(text):
+        file = tmp_path / "some.py"
+        file.write_text(text + "\n")
+        return file
+
+    return write
+
+
+def test_options_are_python_literals_words_or_strings():
+    options = parse_options(["a=1", "b.c=(256,480)", "d={'x': [1]}", "e=true", "f=None", "g=some/path", "h=1e-3"])
+    assert options == {"a": 1, "b.c": (256, 480), "d": {"x": [1]}, "e": True, "f": None, "g": "some/path", "h": 1e-3}
+
+
+def test_an_option_without_a_value_is_refused():
+    with pytest.raises(ConfigError, match="lacks its value"):
+        parse_options(["resume"])
+
+
+def test_options_change_scalars_tuples_and_list_elements():
+    options = {"train_dataloader.dataset.pipeline.3.crop_hw": (256, 480), "solver.0.train_cfg.max_iters": 7}
+    cfg = load_config(MULTITASK, options)
+    assert cfg.train_dataloader.dataset.pipeline[3].crop_hw == (256, 480)
+    assert cfg.train_cfg.max_iters == 7
+    assert cfg.work_dir == "work_dirs/multitask"
+
+
+def test_an_argument_that_the_class_has_may_be_added():
+    cfg = load_config(MULTITASK, {"model.backbone.paper_head": True})
+    assert cfg.model.backbone.paper_head is True
+
+
+@pytest.mark.parametrize(
+    ("option", "remedy"),
+    [
+        # A variable that only built others: the paths that work are named.
+        ("crop_hw", "train_dataloader.dataset.pipeline.3.crop_hw"),
+        ("train_cfg.max_iters", "solver.0.train_cfg.max_iters"),
+        ("model.backbon.arch", "model.backbone.arch"),
+        ("model.backbone.archi", "model.backbone.arch"),
+        ("model.branches.det_persn.loss_weight", "model.branches.det_person.loss_weight"),
+    ],
+)
+def test_an_option_that_nobody_reads_is_refused_with_the_path_that_works(option, remedy):
+    with pytest.raises(ConfigError, match="nobody reads") as caught:
+        load_config(MULTITASK, {option: 1})
+    assert remedy in str(caught.value)
+
+
+def test_a_misspelled_top_level_key_is_refused(config_file):
+    with pytest.raises(ConfigError, match="'custom_hook'") as caught:
+        load_config(config_file("custom_hook = []"))
+    assert "did you mean 'custom_hooks'?" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "path", "remedy"),
+    [
+        ("model = dict(type='VarGNetV2', group_bas=8)", "model.group_bas", "group_base"),
+        ("train_dataloader = dict(batchsize=8)", "train_dataloader.batchsize", "batch_size"),
+        ("optim_wrapper = dict(clip_grad=dict(maxnorm=1))", "optim_wrapper.clip_grad.maxnorm", "max_norm"),
+        ("custom_hooks = [dict(type='OverlayHook', num_picture=1)]", "custom_hooks.0.num_picture", "num_pictures"),
+        (
+            "model = dict(type='MultiTaskDetector', branches=dict(a=dict(lossweight=1)))",
+            "model.branches.a.lossweight",
+            "loss_weight",
+        ),
+    ],
+)
+def test_a_key_that_the_class_does_not_take_is_refused(config_file, text, path, remedy):
+    with pytest.raises(ConfigError, match="nobody reads") as caught:
+        load_config(config_file(text))
+    assert repr(path) in str(caught.value)
+    assert remedy in str(caught.value)
+
+
+def test_an_unknown_type_is_refused_with_the_nearest(config_file):
+    with pytest.raises(ConfigError, match="no registry knows") as caught:
+        load_config(config_file("model = dict(type='VarGNetV3')"))
+    assert "VarGNetV2" in str(caught.value)
+
+
+def test_a_missing_config_is_refused_with_the_nearest():
+    with pytest.raises(ConfigError, match="no such config") as caught:
+        load_config("configs/4pe_resize/multitsk.py")
+    assert "configs/4pe_resize/multitask.py" in str(caught.value)
+
+
+def test_a_step_replaces_values_and_names_checkpoints():
+    cfg = load_config(MULTITASK)
+    cfg.solver.append({"name": "fusion-bn-c1", "train_cfg": {"max_iters": 3}})
+    apply_step(cfg, 1)
+    assert cfg.train_cfg == {"max_iters": 3}
+    assert cfg.default_hooks.checkpoint.filename_tmpl == "fusion-bn-c1-{:04d}.pth"
+    with pytest.raises(ConfigError, match="no step 2"):
+        apply_step(cfg, 2)
