@@ -1,0 +1,78 @@
+"""Every config that people start from: loaded, dumped, reloaded, built, stepped once."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from admlops.engine.config import load_config
+from admlops.engine.config_check import type_name
+from admlops.engine.fusion_bn import match_fusion_bn
+from admlops.engine.release_runner import ReleaseRunner
+
+ROOT = Path(__file__).parents[1]
+CONFIGS = sorted(
+    str(path.relative_to(ROOT)) for path in (ROOT / "configs").glob("[!_]*/*.py") if path.name not in {"utils.py", "__init__.py"}
+)
+
+
+def on_tiny_release(cfg, release, work_dir):
+    """The same config on small pictures, in one process, without validation."""
+    loader = cfg.train_dataloader
+    loader.dataset.data_release.root = str(release)
+    for transform in loader.dataset.pipeline:
+        if type_name(transform) == "ResizeMinMax":
+            transform.resize_hw = (72, 128)
+        if type_name(transform) == "RandomCrop":
+            transform.crop_hw = (64, 128)
+    # Both sources in one batch, so that every branch learns.
+    loader.batch_size = 16
+    loader.num_workers = 0
+    del loader.prefetch_factor
+    loader.persistent_workers = False
+    cfg.train_cfg.max_iters = 1
+    for key in ("val_dataloader", "val_cfg", "val_evaluator", "test_dataloader", "test_cfg", "test_evaluator"):
+        cfg[key] = None
+    cfg.work_dir = str(work_dir)
+    return cfg
+
+
+def test_the_configs_of_the_resize_network_are_there():
+    names = {Path(name).stem for name in CONFIGS if "4pe_resize" in name}
+    assert names >= {
+        "det_cyclist_light",
+        "det_person",
+        "det_rear",
+        "det_vehicle_sign",
+        "multitask",
+        "multitask_demo",
+        "seg_default",
+        "seg_lane",
+    }
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
+    cfg = load_config(name)
+    cfg.dump(tmp_path / "first.py")
+    again = load_config(tmp_path / "first.py", work_dir=cfg.work_dir)
+    again.dump(tmp_path / "second.py")
+    assert again.to_dict() == cfg.to_dict()
+    assert (tmp_path / "first.py").read_text() == (tmp_path / "second.py").read_text()
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_config_builds_and_steps(name, tiny_release, tmp_path):
+    cfg: Config = on_tiny_release(load_config(name), tiny_release, tmp_path)
+    runner = ReleaseRunner.from_cfg(cfg)
+    match_fusion_bn(runner.network, cfg.get("fusion_bn_patterns") or {})
+    runner.network.init_weights()
+    runner.network._is_init = True
+    before = {key: value.clone() for key, value in runner.network.state_dict().items()}
+    runner.train()
+    after = runner.network.state_dict()
+    assert all(torch.isfinite(value.float()).all() for value in after.values())
+    for part in ("backbone", "neck", *(f"branches.{branch}" for branch in runner.network.branches)):
+        moved = [key for key in before if key.startswith(f"{part}.") and not torch.equal(before[key], after[key])]
+        assert moved, f"{part} did not learn"
