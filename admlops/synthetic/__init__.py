@@ -1,0 +1,1 @@
+"""Renderers behind the sample releases: road scenes with exact labels, drawn with numpy and OpenCV."""
