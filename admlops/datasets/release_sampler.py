@@ -74,6 +74,11 @@ class ReleaseSampler:
         """Passes completed: as many samples consumed as the data set is long."""
         return self.samples_consumed // self.length
 
+    @property
+    def global_batch_size(self) -> int | None:
+        """Samples of one step over all ranks that a ratio mix counts on; ``None`` where any will do."""
+        return None if self._mix is None else sum(self._mix.slots)
+
     def set_samples_consumed(self, count: int) -> None:
         """Set where the next iterator starts.
 

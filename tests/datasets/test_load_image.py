@@ -7,7 +7,7 @@ from PIL import Image
 from tiny_release import write_image
 
 from admlops.datasets.transforms import LoadImage
-from admlops.datasets.transforms.read_file import decode_mask
+from admlops.datasets.transforms.read_file import decode_mask, is_truncated
 from admlops.errors import RecordError
 
 
@@ -53,6 +53,7 @@ def test_truncated_jpeg_with_a_complete_thumbnail(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(with_thumbnail)
     assert _load(tmp_path, "a.jpg")["img"].shape == (90, 160, 3)
     (tmp_path / "b.jpg").write_bytes(with_thumbnail[:-200])
+    assert [is_truncated(content) for content in (with_thumbnail, with_thumbnail[:-1], whole[:-200])] == [False, True, True]
     with pytest.raises(RecordError, match="truncated"):
         _load(tmp_path, "b.jpg")
 

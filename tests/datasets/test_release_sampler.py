@@ -105,6 +105,7 @@ def test_iterators_are_independent(dataset: ReleaseDataset) -> None:
 def test_ratio_composition_is_exact(dataset: ReleaseDataset) -> None:
     # Batches of 8 at 2:1:1 hold 4, 2 and 2. 70 batches draw 280 of 14 person indices: each 20 times; 140 of 5 lane
     # indices: each 28 times; 140 of 12 indices with both: 11 or 12 times.
+    assert (_sampler(dataset).global_batch_size, _sampler(dataset, mix=MIX).global_batch_size) == (None, 8)
     keys = _take(_sampler(dataset, seed=4, mix=MIX), 70 * 8)
     names = {segment.name: segment for segment in dataset.segments}
 

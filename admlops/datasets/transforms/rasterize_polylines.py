@@ -5,6 +5,8 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
+_Array = npt.NDArray[np.float64]
+
 WIDTH_PX_PER_720_ROWS = 8.0
 """Width of a drawn lane, for each 720 rows of the original image."""
 
@@ -33,57 +35,39 @@ def draw_polyline(mask: npt.NDArray[np.uint8], points_xy: npt.NDArray[np.float64
         value: To set.
     """
     starts, ends = (points_xy[:-1], points_xy[1:]) if len(points_xy) > 1 else (points_xy, points_xy)
-    for start, end in zip(starts, ends, strict=True):
-        _draw_segment(mask, start, end, width_px / 2, value)
-
-
-def _draw_segment(
-    mask: npt.NDArray[np.uint8], start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], radius: float, value: int
-) -> None:
-    height, width = mask.shape
-    (x0, y0), (x1, y1) = start, end
-    # Pixel centres lie at +0.5; half-open intervals make a width of 8 exactly 8 px wherever the line lies.
-    first = max(0, int(np.ceil(min(y0, y1) - radius - 0.5)))
-    last = min(height, int(np.ceil(max(y0, y1) + radius - 0.5)))
-    if first >= last:
-        return
-    y = np.arange(first, last) + 0.5
-    left, right = _circle_span(x0, y0, radius, y)
-    for span_left, span_right in (_circle_span(x1, y1, radius, y), _band_span(start, end, radius, y)):
-        left, right = np.minimum(left, span_left), np.maximum(right, span_right)
-    spanned = left < right
-    begins = np.clip(np.ceil(left[spanned] - 0.5), 0, width).astype(int).tolist()
-    stops = np.clip(np.ceil(right[spanned] - 0.5), 0, width).astype(int).tolist()
-    for row, begin, stop in zip(np.flatnonzero(spanned) + first, begins, stops, strict=True):
+    radius = width_px / 2
+    # Every segment spans one interval of every row that it touches. Pixel centres lie at +0.5; half-open intervals make a
+    # width of 8 exactly 8 px wherever the line lies.
+    firsts = np.ceil(np.minimum(starts[:, 1], ends[:, 1]) - radius - 0.5).clip(0, mask.shape[0]).astype(int)
+    lasts = np.ceil(np.maximum(starts[:, 1], ends[:, 1]) + radius - 0.5).clip(0, mask.shape[0]).astype(int)
+    counts = lasts - firsts
+    segments = np.repeat(np.arange(len(starts)), counts)
+    rows = np.arange(len(segments)) + np.repeat(firsts - (np.cumsum(counts) - counts), counts)
+    left, right = _capsule_spans(starts, ends, radius, segments, rows + 0.5)
+    begins = np.ceil(left - 0.5).clip(0, mask.shape[1]).astype(int).tolist()
+    stops = np.ceil(right - 0.5).clip(0, mask.shape[1]).astype(int).tolist()
+    for row, begin, stop in zip(rows.tolist(), begins, stops, strict=True):
         mask[row, begin:stop] = value
 
 
-def _circle_span(
-    x: float, y: float, radius: float, rows: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    square = radius**2 - (rows - y) ** 2
-    half = np.where(square >= 0, np.sqrt(np.maximum(square, 0)), -np.inf)
-    return x - half, x + half
-
-
-def _band_span(
-    start: npt.NDArray[np.float64], end: npt.NDArray[np.float64], radius: float, rows: npt.NDArray[np.float64]
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    # A row crosses the rectangle around the segment between two of its four sides.
-    left, right = np.full_like(rows, np.inf), np.full_like(rows, -np.inf)
-    length = float(np.hypot(*(end - start)))
-    if length == 0.0:
-        return left, right
-    normal = np.array([start[1] - end[1], end[0] - start[0]]) * (radius / length)
-    corners = np.stack([start + normal, end + normal, end - normal, start - normal])
-    for a, b in zip(corners, np.roll(corners, -1, axis=0), strict=True):
-        rise = b[1] - a[1]
-        crossing = (rows >= min(a[1], b[1])) & (rows <= max(a[1], b[1]))
-        if rise == 0.0:
-            xs = (min(a[0], b[0]), max(a[0], b[0]))
-            left[crossing] = np.minimum(left[crossing], xs[0])
-            right[crossing] = np.maximum(right[crossing], xs[1])
-        else:
-            x = a[0] + (b[0] - a[0]) * (rows[crossing] - a[1]) / rise
-            left[crossing], right[crossing] = np.minimum(left[crossing], x), np.maximum(right[crossing], x)
+def _capsule_spans(
+    starts: _Array, ends: _Array, radius: float, segments: npt.NDArray[np.int64], y: _Array
+) -> tuple[_Array, _Array]:
+    # A capsule is convex: in a row it reaches from the leftmost to the rightmost of its two circles and its rectangle.
+    along = ends - starts
+    length = np.maximum(np.hypot(along[:, 0], along[:, 1]), 1e-12)[:, None]
+    normal = np.stack([-along[:, 1], along[:, 0]], axis=1) * (radius / length)
+    left, right = np.full_like(y, np.inf), np.full_like(y, -np.inf)
+    for centres in (starts[segments], ends[segments]):
+        square = radius**2 - (y - centres[:, 1]) ** 2
+        half = np.where(square > 0, np.sqrt(np.maximum(square, 0)), -np.inf)
+        left, right = np.minimum(left, centres[:, 0] - half), np.maximum(right, centres[:, 0] + half)
+    # Sides of the rectangle; the circles cover the rows in which a side is level.
+    corners = [side[segments] for side in (starts + normal, ends + normal, ends - normal, starts - normal)]
+    for a, b in zip(corners, corners[1:] + corners[:1], strict=True):
+        rise = b[:, 1] - a[:, 1]
+        crosses = (np.minimum(a[:, 1], b[:, 1]) <= y) & (y <= np.maximum(a[:, 1], b[:, 1])) & (rise != 0)
+        x = a[:, 0] + (b[:, 0] - a[:, 0]) * (y - a[:, 1]) / np.where(rise != 0, rise, 1)
+        left = np.minimum(left, np.where(crosses, x, np.inf))
+        right = np.maximum(right, np.where(crosses, x, -np.inf))
     return left, right

@@ -80,7 +80,7 @@ def decode_image(content: bytes, path: Path, where: object) -> npt.NDArray[np.ui
     Raises:
         RecordError: Truncated or not an image.
     """
-    image = None if _is_truncated(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR_FLAGS)
+    image = None if is_truncated(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR_FLAGS)
     if image is None:
         raise _undecodable("image", content, path, where)
     pixels: npt.NDArray[np.uint8] = image
@@ -101,7 +101,7 @@ def decode_mask(content: bytes, path: Path, where: object) -> npt.NDArray[np.uin
     Raises:
         RecordError: Truncated, not a PNG, or not of 8 bits and one channel.
     """
-    if not content.startswith(_PNG_SIGNATURE) or _is_truncated(content):
+    if not content.startswith(_PNG_SIGNATURE) or is_truncated(content):
         raise _undecodable("mask", content, path, where)
     bit_depth, color_type = content[_PNG_BIT_DEPTH], content[_PNG_COLOR_TYPE]
     if color_type == _INDEXED:
@@ -147,8 +147,15 @@ def check_size(array: npt.NDArray[Any], recorded_hw: tuple[int, int], what: str,
         )
 
 
-def _is_truncated(content: bytes) -> bool:
-    # OpenCV fills up what a truncated file lacks, with a line on stderr at most.
+def is_truncated(content: bytes) -> bool:
+    """Tell whether a JPEG or PNG lacks its end. Some versions of OpenCV fill up what is missing instead of failing.
+
+    Args:
+        content: Of the file.
+
+    Returns:
+        ``False`` also for other formats.
+    """
     if content.startswith(_PNG_SIGNATURE):
         return b"IEND" not in content[-64:]
     if content.startswith(b"\xff\xd8"):
