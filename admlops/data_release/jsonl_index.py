@@ -72,13 +72,12 @@ class JsonlIndex:
         start, length = self._lines.span(position)
         line = os.pread(self._descriptor(), length, start)
         try:
-            if len(line) == length:
-                record = orjson.loads(line)
-                if type(record) is dict:
-                    return record
-        except orjson.JSONDecodeError:
-            pass
-        raise self._changed(position)
+            record = orjson.loads(line)  # a line cut short is never a whole object
+        except orjson.JSONDecodeError as error:
+            raise self._changed(position) from error
+        if type(record) is not dict:
+            raise self._changed(position)
+        return record
 
     def where(self, index: int) -> str:
         """Name a record's place for a message.

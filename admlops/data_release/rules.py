@@ -196,8 +196,9 @@ def keys_are_known(document: Document) -> Iterator[Finding]:
         ((), _dict(document.raw), TrainingDataset.model_fields),
         (("meta",), document.meta, (*ReleaseMeta.model_fields, "bundle_version")),
     ]
+    entry_keys = frozenset(ReleaseEntry.model_fields)
     for i, entry in document.entries:
-        objects.append((("dataset_index", i), entry, ReleaseEntry.model_fields))
+        objects.append((("dataset_index", i), entry, entry_keys))
         if "integrity" in entry:
             integrity = ("dataset_index", i, "integrity")
             objects.append((integrity, _dict(entry["integrity"]), Integrity.model_fields))

@@ -151,6 +151,15 @@ def test_file_cut_after_opening_is_an_error(tmp_path, opened):
     assert caught.value.code == "E406"
 
 
+def test_file_rewritten_before_the_first_read_is_an_error(tmp_path):
+    path = write_jsonl(tmp_path / "a.jsonl", ["a", "b"])
+    index = JsonlIndex(path)
+    write_jsonl(path, ["c", "d"])
+    with pytest.raises(RecordError) as caught:
+        index[0]
+    assert caught.value.code == "E406"
+
+
 def test_copy_in_another_process_refuses_a_file_that_changed(tmp_path):
     path = write_jsonl(tmp_path / "a.jsonl", ["a", "b"])
     pickled = pickle.dumps(JsonlIndex(path))
@@ -196,9 +205,9 @@ def test_reads_in_other_processes(tmp_path, method):
 def test_many_processes_build_once(tmp_path, cache_dir):
     path = write_jsonl(tmp_path / "a.jsonl", [f"s{i}" for i in range(2000)])
     code = (
-        "import sys; from admlops.data_release import JsonlIndex, line_offsets\n"
+        "import sys, time; from admlops.data_release import JsonlIndex, line_offsets\n"
         "build, calls = line_offsets._build, []\n"
-        "line_offsets._build = lambda *a: (calls.append(1), build(*a))\n"
+        "line_offsets._build = lambda *a: (calls.append(1), time.sleep(1), build(*a))\n"
         "print(len(JsonlIndex(sys.argv[1])), len(calls))"
     )
     command = [sys.executable, "-c", code, str(path)]

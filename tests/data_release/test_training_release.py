@@ -37,6 +37,8 @@ def test_entry_without_tags_serves_the_releases_tasks_else_all(release_dir, docu
     del document["dataset_index"][0]["task_tags"]
     write_release(release_dir, document)
     assert rows(open_release(root=release_dir).select(["seg_lane"]))[0] == ("people", 5, {"seg_lane"})
+    with raises("E301"):
+        open_release(root=release_dir).select(["det_person", "seg_default"])
     del document["meta"]["tasks"]
     write_release(release_dir, document)
     assert rows(open_release(root=release_dir).select(["seg_default"])) == [("people", 5, {"seg_default"})]
