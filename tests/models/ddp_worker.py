@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 from pathlib import Path
 
@@ -54,6 +55,32 @@ def freeze_bn(model):
             module.eval()
 
 
+def wrap(model, world_size):
+    if world_size == 1:
+        return model
+    return MMDistributedDataParallel(model, device_ids=None, broadcast_buffers=False, find_unused_parameters=True)
+
+
+def stock_gradients(part, world_size):
+    """Train a head of mmdet whose loss holds a collective, with labels on one rank only."""
+    if importlib.util.find_spec("mmcv._ext") is None:
+        return None
+    head = {
+        "type": "mmdet.YOLOXHead",
+        "num_classes": 1,
+        "in_channels": 32,
+        "feat_channels": 8,
+        "stacked_convs": 1,
+        "strides": (8, 16, 32),
+        "train_cfg": {"assigner": {"type": "SimOTAAssigner", "center_radius": 2.5}},
+    }
+    model = build(branches={"det_person": {"head": head, "in_levels": (1, 2, 3)}}).train()
+    freeze_bn(model)
+    inputs, samples = global_batch(0)
+    backward(wrap(model, world_size), inputs[part], samples[part])
+    return gradients(model)
+
+
 def backward(model, inputs, samples):
     losses = model(inputs, samples, mode="loss")
     sum(losses.values()).backward()
@@ -69,15 +96,9 @@ def run(rank: int, world_size: int) -> dict[str, object]:
     part = slice(rank * NUM_GLOBAL // world_size, (rank + 1) * NUM_GLOBAL // world_size)
     model = build()
     model.train()
-
-    def wrap(module):
-        if world_size == 1:
-            return module
-        return MMDistributedDataParallel(module, device_ids=None, broadcast_buffers=False, find_unused_parameters=True)
-
-    wrapped = wrap(model)
+    wrapped = wrap(model, world_size)
     freeze_bn(model)
-    result: dict[str, object] = {}
+    result: dict[str, object] = {"stock": stock_gradients(part, world_size)}
     for step in range(2):
         inputs, samples = global_batch(step)
         model.zero_grad()

@@ -44,6 +44,15 @@ def test_loss_and_gradients_are_those_of_one_process(runs, step):
                 assert (got - expected).abs().max() <= 1e-5 * max(1.0, largest.item()), name
 
 
+def test_stock_head_on_one_rank_neither_hangs_nor_learns_half(runs):
+    single, ranks = runs
+    if single["stock"] is None:
+        pytest.skip("mmcv without its operators")
+    for name, expected in single["stock"].items():
+        for rank in ranks:
+            torch.testing.assert_close(rank["stock"][name], expected, rtol=1e-4, atol=1e-5)
+
+
 def test_branch_on_one_rank_learns_and_branch_on_none_has_no_gradient(runs):
     _, ranks = runs
     for rank in ranks:
