@@ -1,4 +1,4 @@
-# Everything starts here: `make help`. PYTHON=/path/to/python3.11 chooses the interpreter that .venv is made from.
+# Everything starts here: `make help`.
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint sample clean-venv
 
@@ -11,6 +11,11 @@ TEST_ARGS ?=
 
 help:  ## show this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/  make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 20
+	@echo
+	@echo "  PYTHON=/path/to/python3.11     the interpreter that .venv is made from"
+	@echo "  ADMLOPS_TORCH_INDEX=URL        package index of PyTorch (default: its CPU index without an NVIDIA GPU, else PyPI)"
+	@echo "  ADMLOPS_CACHE=FOLDER           compiled mmcv and index offsets (default ~/.cache/admlops)"
+	@echo "  DATASET=FOLDER MODELZOO=FOLDER what data and checkpoints link to (default: plain folders)"
 
 setup:  ## make .venv with everything pinned, link data and checkpoints, render data/sample (a second run costs seconds)
 	@bash tools/setup.sh

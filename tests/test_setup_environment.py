@@ -45,7 +45,7 @@ def shell_set_up(tmp_path):
     shutil.copy(ROOT / "tools" / "setup.sh", tmp_path / "tools")
     tools = tmp_path / "bin"
     tools.mkdir()
-    for name in ("bash", "dirname", "sh"):
+    for name in ("bash", "dirname", "sh", "sort"):
         (tools / name).symlink_to(shutil.which(name))
 
     def run(pythons: dict[str, str], **environ: str) -> subprocess.CompletedProcess:
@@ -90,7 +90,15 @@ def test_other_pythons_stop_with_the_remedy(shell_set_up, answer):
 def test_no_python_at_all_stops(shell_set_up):
     done = shell_set_up({})
     assert done.returncode == 1
-    assert "none on PATH" in done.stderr
+    assert "none that starts" in done.stderr
+
+
+def test_an_environment_keeps_its_python(shell_set_up, tmp_path):
+    (tmp_path / ".venv").mkdir()
+    write_program(tmp_path / ".venv" / "bin" / "python", 'case "$1" in -c) echo "3.12 complete";; *) echo "chosen $0";; esac\n')
+    assert shell_set_up({"python3.11": "3.11 complete"}).stdout.endswith("/.venv/bin/python\n")
+    named = shell_set_up({}, PYTHON=str(tmp_path / "bin" / "python3.11"))
+    assert named.stdout.startswith(f"chosen {tmp_path}/bin/python3.11")
 
 
 def test_a_named_python_is_taken_or_refused_but_not_replaced(shell_set_up, tmp_path):
