@@ -90,7 +90,7 @@ def test_other_pythons_stop_with_the_remedy(shell_set_up, answer):
 def test_no_python_at_all_stops(shell_set_up):
     done = shell_set_up({})
     assert done.returncode == 1
-    assert "none that starts" in done.stderr
+    assert "none on PATH" in done.stderr
 
 
 def test_an_environment_keeps_its_python(shell_set_up, tmp_path):
