@@ -50,6 +50,10 @@ class Problem:
 class InvalidDatasetFileError(DataReleaseError):
     """A dataset file breaks the schema.
 
+    Args:
+        problems: All of its faults, warnings included, in the order of the file.
+        where: Path of the file.
+
     Attributes:
         problems: All of its faults, warnings included, in the order of the file.
     """

@@ -38,6 +38,12 @@ class SelectedEntry:
 class TrainingRelease:
     """The content of a ``training_dataset.json`` and where it came from. Made by ``open_release``.
 
+    Args:
+        dataset: The checked content.
+        origin: What its relative paths refer to.
+        where: Path of the file, with the ref where it was read from a git repository.
+        file_sha256: Hash of the file.
+
     Attributes:
         meta: Name, versions and tasks of the release.
         entries: Its sources.
@@ -90,16 +96,20 @@ class TrainingRelease:
 
     @cached_property
     def digest(self) -> str:
-        """Sha256 over the file and the content of all its index files on this machine; independent of where they lie."""
+        """Sha256 over the file and the content of its index files; independent of where they lie."""
         hasher = hashlib.sha256(self.file_sha256.encode("ascii"))
         for entry in self.entries:
-            try:
-                content = sha256_of(locate(entry, self._origin).path)
-            except DataReleaseError:
-                # Not on this machine, so not selected either; its path is covered by the file's hash.
-                content = "absent"
-            hasher.update(f"\n{content}".encode("ascii"))
+            hasher.update(f"\n{self._content_of(entry)}".encode("ascii"))
         return hasher.hexdigest()
+
+    def _content_of(self, entry: ReleaseEntry) -> str:
+        if entry.integrity is not None:
+            return entry.integrity.sha256  # verified when the entry is selected
+        try:
+            return sha256_of(locate(entry, self._origin).path)
+        except DataReleaseError:
+            # Not on this machine, so not selected either; its path is covered by the file's hash.
+            return "absent"
 
     def _served(self, entry: ReleaseEntry, requested: frozenset[str]) -> frozenset[str]:
         tags = entry.task_tags if entry.task_tags is not None else self.meta.tasks
