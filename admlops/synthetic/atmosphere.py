@@ -38,7 +38,7 @@ def _tiles() -> dict[str, Image]:
         "asphalt": octaves((4, 32, 256, 512), (6, 5, 7, 7)),
         "terrain": octaves((8, 64, 256, 512), (14, 14, 18, 14)),
         "sidewalk": slabs,
-        "leaves": octaves((32, 64, 128, 256), (14, 20, 26, 20)),
+        "leaves": octaves((32, 64, 128, 256), (10, 16, 20, 14)),
         "plaster": octaves((4, 16, 256), (8, 5, 5)),
         "noise": np.clip(rng.normal(_NEUTRAL, 24, (_TILE_PX, _TILE_PX)), 0, 255).astype(np.uint8),
         "clouds": octaves((4, 8, 16, 32, 64), (34, 22, 14, 8, 5)),
@@ -196,7 +196,7 @@ def _halos(canvas: Canvas, strength: float) -> Image:
         center = (int(np.clip(glow.x / 4, -999, 9999)), int(np.clip(glow.y / 4, -999, 9999)))
         x, y = int(glow.x), int(glow.y)
         # A lamp behind something nearer does not shine.
-        if 0 <= x < width and 0 <= y < height and canvas.classes[y, x] in {CLASS_INDEX[c] for c in ("vehicle", "sign", "pole")}:
+        if 0 <= x < width and 0 <= y < height and canvas.numbers[y, x] == glow.number:
             cv2.circle(layer, center, max(int(glow.radius / 3), 1), [c * strength for c in glow.color], -1)
     layer = cv2.addWeighted(
         cv2.GaussianBlur(layer, (0, 0), height / 300), 1.0, cv2.GaussianBlur(layer, (0, 0), height / 90), 0.9, 0

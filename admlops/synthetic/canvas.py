@@ -63,12 +63,13 @@ class Air:
 
 @dataclass
 class Glow:
-    """A light that shines into the lens: centre and radius in pixels, colour BGR."""
+    """A light that shines into the lens: centre and radius in pixels, colour BGR, number of the instance it belongs to."""
 
     x: float
     y: float
     radius: float
     color: Color
+    number: int
 
 
 @dataclass
@@ -165,8 +166,8 @@ class Canvas:
         """
         corners_m = np.asarray(corners_m, dtype=np.float64)
         corners_px = self.camera.project_polygon(corners_m)
-        if corners_px is not None:
-            depth = float(max(corners_m[:, 2].mean(), 0.0))
+        if corners_px is not None and self._is_in_view(corners_px):
+            depth = max(float(corners_m[:, 2].sum()) / len(corners_m), 0.0)
             self.fill_px(corners_px, self.shaded(color, depth, shade), detail=detail)
 
     def fill_px(self, corners_px: ArrayLike, seen: tuple[int, int, int] | None, *, detail: bool = False) -> None:
@@ -178,10 +179,7 @@ class Canvas:
             detail: Whether only the picture changes.
         """
         corners = np.asarray(corners_px, dtype=np.float64)
-        if len(corners) < 3:
-            return
-        low, high = corners.min(axis=0), corners.max(axis=0)
-        if high[0] < 0 or high[1] < 0 or low[0] >= self.camera.width_px or low[1] >= self.camera.height_px:
+        if len(corners) < 3 or not self._is_in_view(corners):
             return
         # OpenCV puts a pixel's centre at integers, the labels' boxes have edges there.
         fixed = [np.round((corners - 0.5) * (1 << _SUBPIXEL_BITS)).astype(np.int32)]
@@ -191,7 +189,17 @@ class Canvas:
             cv2.fillPoly(self.classes, fixed, self._class, cv2.LINE_8, _SUBPIXEL_BITS)
             cv2.fillPoly(self.numbers, fixed, self._number, cv2.LINE_8, _SUBPIXEL_BITS)
             if self._extents:
-                self._grow([low[0], low[1], high[0], high[1]])
+                self._grow([*corners.min(axis=0), *corners.max(axis=0)])
+
+    def shine(self, center_px: ArrayLike, radius_px: float, color: Color) -> None:
+        """Note a light on what is being painted."""
+        x, y = np.asarray(center_px, dtype=np.float64)
+        self.glows.append(Glow(float(x), float(y), radius_px, color, self._number))
+
+    def _is_in_view(self, corners_px: FloatArray) -> bool:
+        rows, columns = corners_px[:, 1].tolist(), corners_px[:, 0].tolist()
+        is_beside = max(columns) < 0 or min(columns) >= self.camera.width_px
+        return not (is_beside or max(rows) < 0 or min(rows) >= self.camera.height_px)
 
     def _grow(self, extent: Sequence[float]) -> None:
         held = self._extents[-1]

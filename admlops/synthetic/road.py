@@ -87,6 +87,12 @@ class Road:
             ]
         )
 
+    def along(self, ahead_m: FloatArray, offset_m: float) -> FloatArray:
+        """World points (N, 3) of a line along the road, at distances (N,)."""
+        right = self.bend * ahead_m + self.curvature * ahead_m**2 / 2 + offset_m
+        up = self.grade * ahead_m + self.hill_m * (1 - np.cos(2 * math.pi * ahead_m / self.hill_length_m))
+        return np.stack([right, up, ahead_m], axis=1)
+
     def heading(self, ahead_m: float) -> float:
         """Angle of the road against the Z axis in radians, positive to the right."""
         return math.atan(self.bend + self.curvature * ahead_m)
@@ -254,7 +260,7 @@ def lane_polylines(canvas: Canvas, road: Road) -> list[dict[str, object]]:
     labels: list[dict[str, object]] = []
     height, width = canvas.classes.shape
     for line in road.lines:
-        pixels, depths = canvas.camera.project(np.array([road.at(z, line.offset_m) for z in ahead]))
+        pixels, depths = canvas.camera.project(road.along(ahead, line.offset_m))
         columns, rows = np.floor(pixels[:, 0]).astype(int), np.floor(pixels[:, 1]).astype(int)
         inside = (depths > 1) & (columns >= 0) & (columns < width) & (rows >= 0) & (rows < height)
         shown = inside & is_marked

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from admlops.synthetic.camera import FloatArray
-from admlops.synthetic.canvas import Board, Canvas, Color, Glow
+from admlops.synthetic.canvas import Board, Canvas, Color
 from admlops.synthetic.road import Road
 
 BOARD_M = 0.85
@@ -174,8 +174,7 @@ def _draw_housing(board: Board, x: float, y: float, width: float, height: float,
         is_lit = k == light.lit
         board.disk(lamp_x, lamp_y, 0.15, bright if is_lit else dull, detail=True, shines=is_lit, corners=12)
         if is_lit:
-            center = board.px([(lamp_x, lamp_y)])[0]
-            board.canvas.glows.append(Glow(float(center[0]), float(center[1]), 0.16 * board.scale, bright))
+            board.canvas.shine(board.px([(lamp_x, lamp_y)])[0], 0.16 * board.scale, bright)
 
 
 def draw_lamp_post(canvas: Canvas, foot_m: FloatArray, top_m: float, arm_m: float, color: Color, *, is_lit: bool) -> None:
@@ -193,8 +192,7 @@ def draw_lamp_post(canvas: Canvas, foot_m: FloatArray, top_m: float, arm_m: floa
             lamp = [(arm_m * 0.75, top_m + 0.12), (end, top_m + 0.2), (end, top_m + 0.38), (arm_m * 0.75, top_m + 0.32)]
             board.polygon(lamp, glass, shines=is_lit)
             if is_lit:
-                x, y = board.px([(arm_m, top_m + 0.2)])[0]
-                canvas.glows.append(Glow(float(x), float(y), 0.5 * board.scale, glass))
+                canvas.shine(board.px([(arm_m, top_m + 0.2)])[0], 0.4 * board.scale, glass)
 
 
 def draw_fence(canvas: Canvas, road: Road, offset_m: float, span_m: tuple[float, float], kind: str, color: Color) -> None:

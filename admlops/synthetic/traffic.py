@@ -25,8 +25,11 @@ from admlops.synthetic.roadside import (
 )
 from admlops.synthetic.vehicles import Vehicle, draw_vehicle, sample_kind, sample_size
 
-SMALL_PX = (13.6, 0.34, 8.5, 38.0)
-"""Sizes of signs and lights at the network's input: median and spread (log-normal), least and largest."""
+SIGN_PX = (13.2, 0.34, 8.5, 38.0)
+"""Sizes of signs at the network's input: median and spread (log-normal), least and largest. Far ones are hidden more often
+than near ones, so what is visible has a slightly larger median."""
+LIGHT_PX = (11.8, 0.34, 8.5, 38.0)
+"""The same for traffic lights."""
 
 
 @dataclass(frozen=True)
@@ -70,8 +73,8 @@ def place_traffic(
         Things to paint, in no order.
     """
     placed = _place_vehicles(domain, road, weather, rng)
-    placed += _place_people(domain, road, rng)
-    placed += _place_cyclists(domain, road, rng)
+    placed += _place_people(domain, road, camera, rng)
+    placed += _place_cyclists(domain, road, camera, rng)
     placed += _place_signs(domain, road, camera, scale, rng)
     placed += _place_lights(domain, road, camera, scale, rng)
     placed += _place_posts(domain, road, weather, rng)
@@ -145,15 +148,22 @@ def _walking_offset(road: Road, rng: np.random.Generator) -> float:
     return edge + side * float(rng.uniform(0.15, max(walk - 0.2, 1.3)))
 
 
-def _place_people(domain: Domain, road: Road, rng: np.random.Generator) -> list[Placed]:
+def _is_in_view(road: Road, camera: Camera, z: float, offset: float) -> bool:
+    pixels, _ = camera.project(road.at(z, offset)[None])
+    return bool(0.02 * camera.width_px < pixels[0, 0] < 0.98 * camera.width_px)
+
+
+def _place_people(domain: Domain, road: Road, camera: Camera, rng: np.random.Generator) -> list[Placed]:
     placed = []
-    groups = int(rng.integers(2, 5))
+    groups = int(rng.integers(2, 6))
     for _ in range(groups):
         z = float(np.exp(rng.uniform(math.log(8), math.log(34))))
         offset, views = _walking_offset(road, rng), ["front", "rear", "side"]
         if rng.random() < 0.2:
             z, views = (road.crossing_m[0] - 3.0 if road.crossing_m else z), ["side"]
             offset = float(rng.uniform(road.left_m, road.right_m))
+        if not _is_in_view(road, camera, z, offset):
+            z = z * 1.6 + 4
         for k in range(1 + int(rng.random() < 0.3)):
             foot = road.at(z + 0.3 * k, offset + 0.75 * k)
             person = _sample_person(domain, foot, rng, views=views)
@@ -165,16 +175,18 @@ def _place_people(domain: Domain, road: Road, rng: np.random.Generator) -> list[
     return placed
 
 
-def _place_cyclists(domain: Domain, road: Road, rng: np.random.Generator) -> list[Placed]:
+def _place_cyclists(domain: Domain, road: Road, camera: Camera, rng: np.random.Generator) -> list[Placed]:
     placed = []
-    for _ in range(int(rng.integers(1, 4))):
-        z = float(np.exp(rng.uniform(math.log(8), math.log(32))))
+    for _ in range(int(rng.integers(1, 5))):
+        z = float(np.exp(rng.uniform(math.log(9), math.log(34))))
         side = -1 if rng.random() < 0.4 else 1
         edge = road.left_m if side < 0 else road.right_m
         offset = edge - side * float(rng.uniform(-1.2, 1.0))
         views = ["rear", "rear", "side"] if side > 0 else ["front", "front", "rear", "side"]
         if rng.random() < 0.2:
             offset, views = float(rng.uniform(road.left_m, road.right_m)), ["side"]
+        if not _is_in_view(road, camera, z, offset):
+            z = z * 1.6 + 4
         rider = _sample_person(domain, road.at(z, offset), rng, views=views)
         frame = domain.color("vehicle", rng)
 
@@ -186,9 +198,15 @@ def _place_cyclists(domain: Domain, road: Road, rng: np.random.Generator) -> lis
     return placed
 
 
-def _depth_for(size_m: float, camera: Camera, scale: float, rng: np.random.Generator) -> float:
-    """Distance at which something has a size drawn from ``SMALL_PX``."""
-    median, spread, least, largest = SMALL_PX
+def _depth_for(
+    size_m: float,
+    size_px: tuple[float, float, float, float],
+    camera: Camera,
+    scale: float,
+    rng: np.random.Generator,
+) -> float:
+    """Distance at which something has a size drawn from ``SIGN_PX`` or ``LIGHT_PX``."""
+    median, spread, least, largest = size_px
     wanted = float(np.clip(median * math.exp(rng.normal(0, spread)), least, largest))
     return size_m * camera.focal_px * scale / wanted
 
@@ -196,7 +214,7 @@ def _depth_for(size_m: float, camera: Camera, scale: float, rng: np.random.Gener
 def _place_signs(domain: Domain, road: Road, camera: Camera, scale: float, rng: np.random.Generator) -> list[Placed]:
     placed = []
     for _ in range(int(rng.integers(3, 6))):
-        z = _depth_for(BOARD_M, camera, scale, rng)
+        z = _depth_for(BOARD_M, SIGN_PX, camera, scale, rng)
         side = 1 if rng.random() < 0.65 else -1
         edge = road.right_m if side > 0 else road.left_m
         sign = Sign(
@@ -224,7 +242,7 @@ def _place_lights(domain: Domain, road: Road, camera: Camera, scale: float, rng:
     size = math.sqrt(HOUSING_M[0] * HOUSING_M[1])
     lit = int(rng.integers(3))
     for _ in range(int(rng.integers(2, 5))):
-        z = _depth_for(size, camera, scale, rng)
+        z = _depth_for(size, LIGHT_PX, camera, scale, rng)
         side = 1 if rng.random() < 0.6 else -1
         edge = road.right_m if side > 0 else road.left_m
         has_arm = rng.random() < 0.4

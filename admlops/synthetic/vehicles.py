@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from admlops.synthetic.camera import FloatArray
-from admlops.synthetic.canvas import Canvas, Color, Glow
+from admlops.synthetic.canvas import Canvas, Color
 
 Point = tuple[float, float, float]
 _REAR = frozenset({"rear_body", "trunk", "rear_window", "rear_door"})
@@ -281,9 +281,7 @@ def _patch(
         depth = float(corners[:, 2].mean())
         canvas.fill_px(pixels, canvas.shaded(color, depth, 0.9, shines=shines), detail=True)
         if shines:
-            x, y = pixels.mean(axis=0)
-            radius = 0.22 * canvas.camera.pixels_per_metre(depth)
-            canvas.glows.append(Glow(float(x), float(y), radius, color))
+            canvas.shine(pixels.mean(axis=0), 0.22 * canvas.camera.pixels_per_metre(depth), color)
 
 
 def _draw_rear(canvas: Canvas, vehicle: Vehicle, rng: np.random.Generator) -> None:
