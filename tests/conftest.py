@@ -1,6 +1,7 @@
 """Fixtures that several parts share: a tiny release on disk, made by hand."""
 
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -61,6 +62,12 @@ def write_tiny_release(root: Path, num_samples: int = 8) -> Path:
     index = {"meta": META | {"tasks": det + seg}, "dataset_index": [entry("boxes", det), entry("masks", seg)]}
     (root / "training_dataset.json").write_text(json.dumps(index, indent=2))
     return root
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory):
+    """No test reads or fills the user's cache."""
+    os.environ["ADMLOPS_CACHE"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(scope="session")
