@@ -175,11 +175,12 @@ def draw_ground(
         nearer = levels[max(i - 1, 0)]
         wobble = 1 + float(rng.normal(0, 0.012))
         on_crossing = road.is_crossing((near + far) / 2)
-        for x0, x1, class_name, material in [(-_WIDE, _WIDE, "road", "asphalt")] if on_crossing else layers:
-            # What has no edge reaches beyond the view, but not so far that its pixels leave the number range. What lies on
-            # it reaches over its far end, where it would shine through the smooth edge.
+        strips = [(-_WIDE, _WIDE, "road", "asphalt")] if on_crossing else layers
+        for rank, (x0, x1, class_name, material) in enumerate(strips):
+            # What has no edge reaches beyond the view, but not so far that its pixels leave the number range. What
+            # lies on top reaches over the far end of what lies below, which else would shine through there.
             low, high = (10 + 4 * nearer, 10 + 4 * far) if x1 == _WIDE else (math.inf, math.inf)
-            end = far if x1 == _WIDE else far + _pixel_m(canvas, far)
+            end = far + rank * _pixel_m(canvas, far)
             corners = [road.at(nearer, max(x0, -low)), road.at(nearer, min(x1, low)), road.at(end, min(x1, high))]
             corners.append(road.at(end, max(x0, -high)))
             with canvas.painting(class_name):
@@ -224,7 +225,7 @@ def _paint_line(canvas: Canvas, road: Road, line: LaneLine, near: float, far: fl
         dashes = [(line.phase_m + k * period, line.phase_m + k * period + line.dash_m[0]) for k in range(first, last + 1)]
         pieces = [(max(a, near), min(b, far)) for a, b in dashes if a < far and b > near]
     for a, b in pieces:
-        b += _pixel_m(canvas, far) if b == far else 0.0
+        b += 4 * _pixel_m(canvas, far) if b == far else 0.0
         for offset, width in stripes:
             x0, x1 = offset - width / 2, offset + width / 2
             canvas.fill([road.at(a, x0), road.at(a, x1), road.at(b, x1), road.at(b, x0)], line.color, detail=True)
