@@ -79,7 +79,7 @@ def test_lane_foreground_weighs_more():
 def test_dice_of_a_lane_is_zero_where_it_is_found_and_ignores_absent_classes():
     mask = torch.zeros(HW)
     mask[:, :8] = 2
-    head, logits = make_head(LANE, loss_stride=4)
+    head, logits = make_head(LANE, loss_stride=4, dice_weight=1.0)
     assert loss_of(head, seg_sample(LANE, 0, mask=mask))["loss_dice"].item() == pytest.approx(1 - 2 * 1.6 / (3.2 + 8))
     with torch.no_grad():
         logits[:, 2, :, :2], logits[:, 0, :, 2:] = 50.0, 50.0
