@@ -15,7 +15,7 @@ def main(argv: list[str] | None = None) -> int:
     """Parse, render, report; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out-dir", type=Path, default=Path("data/sample"), help="becomes OUT/train and OUT/val")
-    parser.add_argument("--num-train", type=int, default=360, help="training scenes (default 360)")
+    parser.add_argument("--num-train", type=int, default=400, help="training scenes (default 400)")
     parser.add_argument("--num-val", type=int, default=64, help="validation scenes (default 64)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int, default=None, help="processes (default: one a core)")

@@ -8,7 +8,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from admlops.synthetic.canvas import CLASS_INDEX, Canvas, Color, Image
+from admlops.synthetic.canvas import BACKDROP, CLASS_INDEX, Canvas, Color, Image
 
 _TILE_PX = 512
 _NEUTRAL = 128
@@ -110,15 +110,18 @@ def texture_ground(canvas: Canvas, shadows: Image, darkness: float, rng: np.rand
 
 
 def texture_upright(canvas: Canvas, rng: np.random.Generator) -> None:
-    """Give foliage and walls their grain, in the image's plane."""
+    """Give foliage and walls their grain, in the image's plane; the backdrop is too far to show any."""
     height, width = canvas.classes.shape
     size = _TILE_PX * height // 720 * 2
     grain = np.full(canvas.classes.shape, _NEUTRAL, np.uint8)
+    is_near = canvas.numbers != BACKDROP
     for class_name, tile in (("vegetation", "leaves"), ("building", "plaster")):
         pattern = np.roll(_tiles()[tile], tuple(rng.integers(0, _TILE_PX, 2)), axis=(0, 1))
         pattern = cv2.resize(pattern, (size, size), interpolation=cv2.INTER_LINEAR)
         repeats = (-(-height // size), -(-width // size))
-        np.copyto(grain, np.tile(pattern, repeats)[:height, :width], where=canvas.classes == CLASS_INDEX[class_name])
+        np.copyto(
+            grain, np.tile(pattern, repeats)[:height, :width], where=is_near & (canvas.classes == CLASS_INDEX[class_name])
+        )
     _multiply(canvas.picture, grain)
 
 
@@ -240,6 +243,6 @@ def _light_falloff(picture: Image, canvas: Canvas, lens: Lens, rng: np.random.Ge
     _multiply(picture, light)
     if lens.effect == "glare":
         x, y = rng.uniform(-0.8, 0.8), rng.uniform(-0.9, -0.2)
-        veil = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 0.7)[..., None] * np.array(lens.glare) * 0.45
+        veil = np.exp(-((columns - x) ** 2 + (rows - y) ** 2) / 0.7)[..., None] * np.array(lens.glare) * 0.3
         picture = cv2.add(picture, cv2.resize(veil.astype(np.uint8), (width, height), interpolation=cv2.INTER_LINEAR))
     return picture

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from admlops.synthetic.camera import FloatArray
-from admlops.synthetic.canvas import Canvas, Color
+from admlops.synthetic.canvas import BACKDROP, Canvas, Color
 from admlops.synthetic.road import EDGE_OF_WORLD_M, Road
 
 Wall = Callable[[float, float], FloatArray]
@@ -156,7 +156,7 @@ def draw_backdrop(canvas: Canvas, road: Road, kind: str, color: Color, rng: np.r
     """
     base = float(road.at(EDGE_OF_WORLD_M, 0)[1])
     distance, reach = EDGE_OF_WORLD_M * 0.98, 600.0
-    with canvas.painting("building" if kind == "town" else "vegetation" if kind == "trees" else "terrain"):
+    with canvas.painting("building" if kind == "town" else "vegetation" if kind == "trees" else "terrain", BACKDROP):
         if kind == "town":
             x = -reach
             while x < reach:

@@ -21,6 +21,8 @@ Color = tuple[float, float, float]
 CLASS_INDEX = {name: i for i, name in enumerate(CAMERA_TASKS["seg_default"].classes)}
 CLUTTER = "clutter"
 """Class name of things that no task knows: their pixels are 255."""
+BACKDROP = 65535
+"""Object number of what closes the view at the horizon: too far to show any texture."""
 
 _SUBPIXEL_BITS = 4
 
@@ -104,12 +106,13 @@ class Canvas:
         self.numbers = np.zeros(shape, np.uint16)
 
     @contextmanager
-    def painting(self, class_name: str) -> Iterator[None]:
-        """Give a semantic class to what is painted inside the block."""
-        before = self._class
+    def painting(self, class_name: str, number: int | None = None) -> Iterator[None]:
+        """Give a semantic class, and an object number if need be, to what is painted inside the block."""
+        before = (self._class, self._number)
         self._class = CLASS_INDEX.get(class_name, IGNORE_INDEX)
+        self._number = self._number if number is None else number
         yield
-        self._class = before
+        self._class, self._number = before
 
     @contextmanager
     def instance(self, category: str, class_name: str, *, is_part: bool = False) -> Iterator[Instance]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from admlops.synthetic.camera import FloatArray
-from admlops.synthetic.canvas import Board, Canvas, Color
+from admlops.synthetic.canvas import CLUTTER, Board, Canvas, Color
 from admlops.synthetic.road import Road
 
 BOARD_M = 0.85
@@ -279,7 +279,7 @@ def draw_clutter(canvas: Canvas, foot_m: FloatArray, kind: str, color: Color) ->
     board = Board.at(canvas, foot_m)
     if board is None:
         return
-    with canvas.painting("pole" if kind == "bollard" else "clutter"):
+    with canvas.painting("pole" if kind == "bollard" else CLUTTER):
         if kind == "cone":
             board.polygon([(-0.22, 0), (0.22, 0), (0.05, 0.75), (-0.05, 0.75)], (30.0, 90.0, 235.0))
             board.polygon([(-0.16, 0.28), (0.16, 0.28), (0.11, 0.48), (-0.11, 0.48)], (230.0, 230.0, 230.0), detail=True)

@@ -75,7 +75,7 @@ class _Job:
 
 def render_sample_release(
     out_dir: str | Path,
-    num_train: int = 360,
+    num_train: int = 400,
     num_val: int = 64,
     seed: int = 0,
     num_workers: int | None = None,

@@ -60,13 +60,13 @@ _DETECTION = tuple(name for name, task in CAMERA_TASKS.items() if task.kind is T
 _HD, _WIDE, _FULL_HD, _PANORAMA = SIZES_HW
 
 TRAIN_SOURCES: tuple[Source, ...] = (
-    Source("city_full_det", 0.20, (_HD,), _DETECTION),
-    Source("suburb_seg", 0.15, (_WIDE,), ("seg_default",)),
-    Source("highway_lanes", 0.13, (_FULL_HD,), ("seg_lane", "det_rear")),
-    Source("persons_only", 0.08, (_PANORAMA,), ("det_person",)),
+    Source("city_full_det", 0.22, (_HD,), _DETECTION),
+    Source("suburb_seg", 0.12, (_WIDE,), ("seg_default",)),
+    Source("highway_lanes", 0.12, (_FULL_HD,), ("seg_lane", "det_rear")),
+    Source("persons_only", 0.07, (_PANORAMA,), ("det_person",)),
     Source(
         "signs_only",
-        0.08,
+        0.07,
         (_HD, _WIDE),
         ("det_vehicle_sign",),
         labelled_categories=MappingProxyType({"det_vehicle_sign": ("traffic_sign",)}),
@@ -80,7 +80,7 @@ TRAIN_SOURCES: tuple[Source, ...] = (
     ),
     Source(
         "coarse_seg",
-        0.08,
+        0.07,
         (_HD,),
         ("seg_default",),
         category_sets=MappingProxyType({"seg_default": MappingProxyType({"flat_nature": ("vegetation", "terrain")})}),
@@ -94,7 +94,7 @@ TRAIN_SOURCES: tuple[Source, ...] = (
         duplicate=2,
     ),
     Source("pilot_retagged", 0.05, (_HD,), tuple(CAMERA_TASKS), task_tags=("seg_default", "seg_lane")),
-    Source("joint_full", 0.10, SIZES_HW, tuple(CAMERA_TASKS)),
+    Source("joint_full", 0.15, SIZES_HW, tuple(CAMERA_TASKS)),
 )
 """The training release. ``pilot_retagged`` holds labels of all tasks, but its tags release only two of them."""
 

@@ -191,8 +191,8 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
 
 
 def test_images_are_shared_out_exactly() -> None:
-    counts = split_counts(TRAIN_SOURCES, 360)
-    assert sum(counts) == 360
-    # city_full_det: 1 + 0.20 of the 350 that remain.
-    assert counts[0] == 71
+    counts = split_counts(TRAIN_SOURCES, 410)
+    assert sum(counts) == 410
+    # city_full_det: 1 + 0.22 of the 400 that remain.
+    assert counts[0] == 89
     assert split_counts(TRAIN_SOURCES, len(TRAIN_SOURCES)) == [1] * len(TRAIN_SOURCES)
