@@ -68,7 +68,7 @@ class CenterLtrbHead(BaseTaskHead):
         num_blocks: int = 2,
         group_base: int = 8,
         distance_px: float = 16.0,
-        box_weight: float = 2.0,
+        box_weight: float = 5.0,
         score_threshold: float = 0.02,
         max_detections: int = 100,
         init_cfg: Any = None,

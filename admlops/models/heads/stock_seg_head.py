@@ -118,5 +118,5 @@ class StockSegHead(StockHead):
         logits_BKHW = F.interpolate(
             self.stock(feats).float(), input_hw, mode="bilinear", align_corners=self.stock.align_corners
         )
-        masks = masked_logits(logits_BKHW, allowed_K[None]).argmax(dim=1).to(torch.uint8)
+        masks = masked_logits(logits_BKHW, allowed_K[None]).max(dim=1).indices.to(torch.uint8)
         return [PixelData(data=mask[None]) for mask in masks]
