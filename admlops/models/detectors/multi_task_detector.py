@@ -199,6 +199,10 @@ class MultiTaskDetector(BaseModel):
     ) -> dict[str, Tensor]:
         """Sum what is labelled over the ranks, remember it, and keep the branches that are.
 
+        Args:
+            targets: Targets by branch.
+            data_samples: The batch.
+
         Returns:
             Normalizers of the branches that some rank labels, in the order of the branches.
         """

@@ -66,6 +66,9 @@ class StockHead(BaseTaskHead):
     def output_spec(self) -> OutputSpec:
         """Refuse: raw outputs of other packages' heads have no common description.
 
+        Returns:
+            Nothing.
+
         Raises:
             ModelError: Always.
         """
