@@ -46,7 +46,10 @@ def load_config(
     for option, value in (options or {}).items():
         _check_option(cfg, option, value)
     if options:
-        cfg.merge_from_dict(dict(options))
+        # mmengine merges dicts; an option takes the place of what was there.
+        cfg.merge_from_dict(
+            {option: {**value, "_delete_": True} if isinstance(value, Mapping) else value for option, value in options.items()}
+        )
     check_config(cfg)
     apply_step(cfg, step)
     if work_dir is not None:

@@ -49,6 +49,14 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
                 expected="dict(type=ReleaseSampler, ...)",
                 got=type(self.sampler).__name__,
             )
+        mixed_for = getattr(self.sampler, "global_batch_size", None)
+        if mixed_for is not None and mixed_for != self.global_batch_size:
+            raise ConfigError(
+                "the mix is made for batches of another size, so its ratio would not hold in any of them",
+                where="train_dataloader.sampler.mix.global_batch_size",
+                expected=f"{self.global_batch_size}: batch_size x processes",
+                got=mixed_for,
+            )
         self._max_iters = max_iters
         self.val_interval = val_interval
         self.val_begin = val_begin
