@@ -26,6 +26,9 @@ def main(argv: list[str] | None = None) -> int:
     except AdmlopsError as error:
         print(error, file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print(f"interrupted: {args.out_dir} is as it was before", file=sys.stderr)
+        return 130
     _print_report(report, time.monotonic() - start)
     return 0
 

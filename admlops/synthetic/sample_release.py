@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
@@ -160,12 +161,17 @@ def _render_all(jobs: list[_Job], num_workers: int) -> list[dict[str, Any]]:
         return list(tqdm(map(_render_job, jobs), **progress))
     # Spawned, not forked: the caller may hold threads and locks.
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context) as pool:
+    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
         try:
             return list(tqdm(pool.map(_render_job, jobs, chunksize=2), **progress))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
+
+
+def _leave_interrupts_to_parent() -> None:
+    # Ctrl-C reaches every process of the terminal; one of them is enough to tidy up.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _render_job(job: _Job) -> dict[str, Any]:
