@@ -25,10 +25,10 @@ from admlops.synthetic.roadside import (
 )
 from admlops.synthetic.vehicles import Vehicle, draw_vehicle, sample_kind, sample_size
 
-SIGN_PX = (13.2, 0.34, 8.5, 38.0)
+SIGN_PX = (14.4, 0.34, 8.5, 38.0)
 """Sizes of signs at the network's input: median and spread (log-normal), least and largest. Far ones are hidden more often
 than near ones, so what is visible has a slightly larger median."""
-LIGHT_PX = (11.8, 0.34, 8.5, 38.0)
+LIGHT_PX = (13.8, 0.34, 8.5, 38.0)
 """The same for traffic lights."""
 
 
