@@ -1,4 +1,15 @@
-"""The sources of the sample release: what each of them labels, and the records that follow."""
+"""The sources of the sample release: what each of them labels, and the records that follow.
+
+How things are labelled, the same in every source:
+
+- Class ``sign`` holds sign boards and the housings of traffic lights, as in CamVid's eleven classes; their posts and arms are
+  ``pole``, as are street lamps and bollards. Trunks are ``vegetation``, kerbs ``sidewalk``. Cones, bins, boxes and billboards
+  are 255.
+- A cyclist is a person with the bicycle, wheels filled; a fence is filled between its bars.
+- Boxes are of what is visible. ``ignore``: less than 30 % visible, under 4 px at the network's input, or a rear or head seen so
+  much from the side that annotators would disagree.
+- A lane line runs through the gaps of its dashes, breaks where something covers the road and at crossings, and ends 62 m ahead.
+"""
 
 from __future__ import annotations
 
