@@ -162,9 +162,8 @@ def main() -> None:
     args = parser.parse_args()
     cfg = load_config(CONFIG)
     samples = labelled_batch(cfg, tuple(args.crop_hw), args.batch_size)
-    print(
-        f"{args.batch_size} pictures of {args.crop_hw[0]}x{args.crop_hw[1]}, {torch.get_num_threads()} threads, {torch.__version__}"
-    )
+    size = "x".join(map(str, args.crop_hw))
+    print(f"{args.batch_size} pictures of {size}, {torch.get_num_threads()} threads, torch {torch.__version__}")
     six_branches_against_six_networks(cfg.model, samples, args.rounds)
     runner_against_bare_loop(cfg, samples, args.rounds)
 

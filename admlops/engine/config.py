@@ -52,6 +52,12 @@ def load_config(
         )
     check_config(cfg)
     apply_step(cfg, step)
+    for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
+        loader = cfg.get(name)
+        if loader and loader.num_workers == 0:
+            # PyTorch refuses what only worker processes could use.
+            loader.pop("prefetch_factor", None)
+            loader.persistent_workers = False
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get("work_dir") is None:
