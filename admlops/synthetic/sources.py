@@ -71,41 +71,41 @@ _DETECTION = tuple(name for name, task in CAMERA_TASKS.items() if task.kind is T
 _HD, _WIDE, _FULL_HD, _PANORAMA = SIZES_HW
 
 TRAIN_SOURCES: tuple[Source, ...] = (
-    Source("city_full_det", 0.22, (_HD,), _DETECTION),
-    Source("suburb_seg", 0.12, (_WIDE,), ("seg_default",)),
-    Source("highway_lanes", 0.12, (_FULL_HD,), ("seg_lane", "det_rear")),
-    Source("persons_only", 0.07, (_PANORAMA,), ("det_person",)),
+    Source("city_streets", 0.22, (_HD,), (*_DETECTION, "seg_lane")),
+    Source("suburb_scenes", 0.20, (_WIDE,), ("seg_default", "seg_lane", "det_person", "det_cyclist_light")),
+    Source("highway", 0.14, (_FULL_HD,), ("seg_default", "seg_lane", "det_rear", "det_vehicle_sign")),
+    Source("persons_only", 0.03, (_PANORAMA,), ("det_person",)),
     Source(
         "signs_only",
-        0.07,
+        0.04,
         (_HD, _WIDE),
         ("det_vehicle_sign",),
         labelled_categories=MappingProxyType({"det_vehicle_sign": ("traffic_sign",)}),
     ),
     Source(
         "lights_nonexhaustive",
-        0.07,
+        0.05,
         (_FULL_HD,),
-        ("det_cyclist_light",),
+        ("det_cyclist_light", "det_person", "det_rear"),
         non_exhaustive=MappingProxyType({"det_cyclist_light": ("traffic_light",)}),
     ),
     Source(
-        "coarse_seg",
-        0.07,
+        "coarse_scenes",
+        0.08,
         (_HD,),
-        ("seg_default",),
+        (*_DETECTION, "seg_default"),
         category_sets=MappingProxyType({"seg_default": MappingProxyType({"flat_nature": ("vegetation", "terrain")})}),
     ),
     Source(
         "commuter_lane_masks",
         0.06,
         (_PANORAMA, _WIDE),
-        ("seg_lane", "det_vehicle_sign"),
+        ("seg_default", "seg_lane", "det_person", "det_rear", "det_vehicle_sign"),
         lanes_as_mask=True,
         duplicate=2,
     ),
-    Source("pilot_retagged", 0.05, (_HD,), tuple(CAMERA_TASKS), task_tags=("seg_default", "seg_lane")),
-    Source("joint_full", 0.15, SIZES_HW, tuple(CAMERA_TASKS)),
+    Source("pilot_retagged", 0.04, (_HD,), tuple(CAMERA_TASKS), task_tags=("seg_default", "seg_lane")),
+    Source("joint_full", 0.14, SIZES_HW, tuple(CAMERA_TASKS)),
 )
 """The training release. ``pilot_retagged`` holds labels of all tasks, but its tags release only two of them."""
 

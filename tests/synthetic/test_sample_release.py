@@ -137,7 +137,7 @@ def test_the_release_reads_as_any_other(release: Path, tmp_path: Path, monkeypat
 
 def test_a_category_set_is_used(release: Path) -> None:
     entries = {entry["name"]: (folder, records) for entry, folder, records in read_entries(release / "train")}
-    folder, records = entries["coarse_seg"]
+    folder, records = entries["coarse_scenes"]
     values = set()
     for record in records:
         values |= set(np.unique(cv2.imread(str(folder / record["labels"]["seg_default"]["mask"]), cv2.IMREAD_UNCHANGED)))
@@ -193,6 +193,6 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
 def test_images_are_shared_out_exactly() -> None:
     counts = split_counts(TRAIN_SOURCES, 410)
     assert sum(counts) == 410
-    # city_full_det: 1 + 0.22 of the 400 that remain.
+    # city_streets: 1 + 0.22 of the 400 that remain.
     assert counts[0] == 89
     assert split_counts(TRAIN_SOURCES, len(TRAIN_SOURCES)) == [1] * len(TRAIN_SOURCES)
