@@ -13,6 +13,7 @@ import numpy as np
 from admlops.data_release import JsonlIndex, open_release
 from admlops.datasets.sample_key import SampleKey, make_rng
 from admlops.errors import ConfigError, DataReleaseError, RecordError, nearest
+from admlops.project import find_in_project
 from admlops.registry import DATASETS, TRANSFORMS
 from admlops.task_spec import TaskSpec, resolve_task
 
@@ -93,7 +94,10 @@ class ReleaseDataset:
         self.seed = seed
         self.test_mode = test_mode
         self.task_specs = _resolve_tasks(data_release, tasks)
-        release = open_release(**{key: value for key, value in data_release.items() if key != "tasks"})
+        place = {key: value for key, value in data_release.items() if key != "tasks"}
+        for key in {"root", "repo"} & place.keys():
+            place[key] = find_in_project(place[key])
+        release = open_release(**place)
         self.digest: str = release.digest
         self._sources = tuple(_open_sources(release.select(list(self.task_specs)), test_mode))
         self._stops = np.cumsum([source.num_lines * source.repeats for source in self._sources])

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from admlops.engine.config import load_config
+
 ROOT = Path(__file__).parents[2]
 CONFIG = "configs/4pe_resize/multitask_demo.py"
 
@@ -61,10 +63,8 @@ def test_resume_after_kill_9_repeats_the_uninterrupted_run_bit_for_bit(short, tm
     finished = run(*command("tools/train.py", CONFIG, "--work-dir", whole, *short))
     assert finished.returncode == 0, finished.stderr[-3000:]
 
-    # Endless, so that it cannot finish before it is killed.
-    endless = [*short, "solver.0.train_cfg.max_iters=8"]
     process = subprocess.Popen(
-        command("tools/train.py", CONFIG, "--work-dir", broken, *endless), cwd=ROOT, stdout=subprocess.DEVNULL
+        command("tools/train.py", CONFIG, "--work-dir", broken, *short), cwd=ROOT, stdout=subprocess.DEVNULL
     )
     deadline_s = time.monotonic() + 120
     while not (broken / "with-bn-0003.pth").is_file():
@@ -88,7 +88,6 @@ def test_resume_after_kill_9_repeats_the_uninterrupted_run_bit_for_bit(short, tm
 
 
 def test_artefacts_carry_the_name_of_the_step(short, tmp_path):
-    # One more process would show nothing else: the folder of a run of three iterations.
     finished = run(*command("tools/train.py", CONFIG, "--work-dir", tmp_path, *short, "solver.0.train_cfg.max_iters=3"))
     assert finished.returncode == 0, finished.stderr[-3000:]
     assert sorted(file.name for file in tmp_path.glob("*.pth")) == ["with-bn-0003.pth", "with-bn-init.pth", "with-bn-last.pth"]
@@ -136,6 +135,37 @@ def test_pipeline_test_runs_train_validation_and_test_and_draws(tiny_release, tm
         "seg_lane",
     }
     assert (out / records[0]["labels"]["seg_lane"]["mask"]).is_file()
+
+
+def test_stock_heads_train_validate_test_and_draw(tiny_release, tmp_path):
+    config = "configs/4pe_resize/multitask_stock_heads.py"
+    finished = run(*command("tools/train.py", config, "--pipeline-test", "--work-dir", tmp_path, *options(tiny_release)))
+    assert finished.returncode == 0, finished.stderr[-3000:]
+    metrics = json.loads((tmp_path / "metrics.json").read_text())["metrics"]
+    assert {"det_person/AP50", "det_vehicle_sign/AP50", "det_rear/AP50", "seg_default/mIoU"} <= metrics.keys()
+    assert list((tmp_path / "overlays").glob("*.png"))
+
+
+def test_a_run_from_another_folder_finds_config_and_data(tiny_release, tmp_path):
+    # ADMLOPS is honoured as the project's root: here one that holds nothing but a config and data.
+    (tmp_path / "project" / "configs").mkdir(parents=True)
+    (tmp_path / "project" / "data").symlink_to(tiny_release)
+    config = load_config(ROOT / "configs/4pe_resize/det_person.py")
+    config.train_dataloader.dataset.data_release.root = "data"
+    config.dump(tmp_path / "project" / "configs" / "some.py")
+    (tmp_path / "elsewhere").mkdir()
+    script = ROOT / "tools" / "browse_dataset.py"
+    environment = os.environ | {"ADMLOPS": str(tmp_path / "project")}
+    drawn = subprocess.run(
+        command(script, "configs/some.py", "--num", "2", "--out-dir", "pictures"),
+        cwd=tmp_path / "elsewhere",
+        env=environment,
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert drawn.returncode == 0, drawn.stderr[-3000:]
+    assert len(list((tmp_path / "elsewhere" / "pictures").glob("*.png"))) == 2
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
