@@ -11,7 +11,15 @@ with read_base():
     )
 
 tasks = list(model["branches"])
-train_dataloader = train_loader(tasks, resize_hw=(270, 570), crop_hw=(256, 480), batch_size=8, load_threads=1)
+train_dataloader = train_loader(
+    tasks,
+    resize_hw=(270, 570),
+    crop_hw=(256, 480),
+    batch_size=4,
+    load_threads=1,
+    # The validation roads have other colours than any of the training: shapes must do.
+    photometric=dict(hue_rad=3.1, saturation=0.6, channel_gain=0.15, contrast=0.35, gamma=0.3),
+)
 val_dataloader = test_dataloader = eval_loader(tasks, resize_hw=(270, 570), load_threads=1)
 solver = [
     dict(name="with-bn", **one_cycle(max_iters=600, val_interval=600, lr=4e-3)),

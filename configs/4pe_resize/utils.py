@@ -77,6 +77,7 @@ def train_loader(
     batch_size=batch_size,
     load_threads=load_threads,
     mix="natural",
+    photometric=None,
 ):
     """Load training samples of these tasks: resized, cropped, flipped, in other light."""
     return dict(
@@ -95,7 +96,7 @@ def train_loader(
                 dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type),
                 dict(type=RandomCrop, crop_hw=crop_hw),
                 dict(type=RandomFlip, prob=0.5),
-                dict(type=Photometric),
+                dict(type=Photometric, **(photometric or {})),
                 dict(type=PackMultiTask),
             ],
         ),

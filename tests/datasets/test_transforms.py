@@ -94,7 +94,7 @@ class _ExtremeRng:
         return np.full(size, high)
 
 
-OFF = {"brightness": 0, "contrast": 0, "gamma": 0, "saturation": 0, "channel_gain": 0}
+OFF = {"brightness": 0, "contrast": 0, "gamma": 0, "saturation": 0, "hue_rad": 0, "channel_gain": 0}
 
 
 @pytest.mark.parametrize(
@@ -105,6 +105,8 @@ OFF = {"brightness": 0, "contrast": 0, "gamma": 0, "saturation": 0, "channel_gai
         ({"gamma": np.log(2)}, (0, 51, 255), (0, 10, 255)),  # 255 * (51 / 255) ** 2 = 10.2
         ({"saturation": 1.0}, (100, 100, 100), (100, 100, 100)),  # grey has no colour to gain
         ({"saturation": 1.0}, (100, 100, 0), (130, 130, 0)),  # luma 70.1: 2 * 100 - 70.1; 0 - 70.1 is cut off
+        ({"hue_rad": np.pi}, (100, 100, 100), (100, 100, 100)),
+        ({"hue_rad": np.pi}, (50, 100, 100), (139, 89, 89)),  # half a turn: 2 * luma 94.3 - value
         ({"channel_gain": np.log(1.5)}, (10, 100, 200), (15, 150, 255)),
         ({}, (10, 100, 200), (10, 100, 200)),
     ],
