@@ -132,7 +132,8 @@ def _draw_sample(
     unsure = is_ignored | (codes >= num_classes)
     for box, code in zip(instances.bboxes[unsure].tolist(), codes[unsure].tolist(), strict=True):
         left, top = int(box[0] // stride), int(box[1] // stride)
-        right, bottom = int(-(-box[2] // stride)), int(-(-box[3] // stride))
+        # A box beyond the border must not end at a negative index, which counts from the other side.
+        right, bottom = max(int(-(-box[2] // stride)), 0), max(int(-(-box[3] // stride)), 0)
         background_KHW[members_VK[code], max(top, 0) : bottom, max(left, 0) : right] = 0
     if not of_class.all():
         cells = torch.stack([torch.full_like(center_y, index), center_y, center_x], dim=1)
