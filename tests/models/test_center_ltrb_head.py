@@ -60,6 +60,12 @@ def test_background_is_known_only_where_somebody_looked(head, label, background)
     assert target.heat[0, 1, 3, 3] == 1
 
 
+@pytest.mark.parametrize("box", [[20, -30, 60, -10], [-30, 20, -10, 60], [-40, -40, -10, -10]])
+def test_an_ignored_box_beyond_the_border_hides_no_background(head, box):
+    target = targets_of(head, boxes=[box], codes=[0], ignore=[True])
+    assert target.background.sum() == 2 * 16 * 24
+
+
 def test_a_box_of_a_set_is_no_peak_but_a_set_cell(head):
     target = targets_of(head, boxes=[[40, 40, 48, 56]], codes=[2], category_sets={"any": ["vehicle", "traffic_sign"]})
     assert target.heat.sum() == 0
@@ -126,6 +132,14 @@ def test_peak_outside_the_valid_part_is_dropped(head):
     )
     (found,) = head.predict((), [{"img_shape": (64, 60)}], HW, torch.tensor([True, True]))
     assert len(found.bboxes) == 0
+
+
+def test_threshold_of_zero_lets_neither_slopes_nor_forbidden_classes_pass(head):
+    head.score_threshold = 0.0
+    logits = torch.arange(24.0).expand(1, 2, 16, 24) + torch.arange(16.0)[:, None]
+    head.forward = lambda feats: (logits, torch.zeros(1, 4, 16, 24))
+    (found,) = head.predict((), [{}], HW, torch.tensor([False, True]))
+    assert found.labels.tolist() == [1]
 
 
 def test_large_distances_stay_finite(head):

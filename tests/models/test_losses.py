@@ -57,8 +57,19 @@ def test_a_set_cell_is_any_of_its_members():
     members = torch.tensor([[True, True, False], [True, False, False]])
     assert set_cell_loss(logits[:1], members[:1]).item() == pytest.approx(-log(0.75))
     assert set_cell_loss(logits[1:], members[1:]).item() == pytest.approx(-log(0.5))
-    logits = torch.full((1, 3), -60.0, requires_grad=True)
-    set_cell_loss(logits, members[:1]).backward()
+
+
+@pytest.mark.parametrize("logit", [-20.0, -60.0])
+def test_a_set_cell_that_the_network_takes_for_background_still_learns(logit):
+    logits = torch.full((1, 3), logit, requires_grad=True)
+    set_cell_loss(logits, torch.tensor([[True, True, False]])).backward()
+    # Of a small probability p = p_a + p_b the loss is -log(p), half of whose slope falls on each logit.
+    torch.testing.assert_close(logits.grad, torch.tensor([[-0.5, -0.5, 0.0]]))
+
+
+def test_a_set_cell_without_any_probability_stays_finite():
+    logits = torch.full((1, 3), -200.0, requires_grad=True)
+    set_cell_loss(logits, torch.ones(1, 3, dtype=torch.bool)).backward()
     assert torch.isfinite(logits.grad).all()
 
 

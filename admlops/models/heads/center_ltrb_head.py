@@ -209,7 +209,9 @@ class CenterLtrbHead(BaseTaskHead):
         for index, meta in enumerate(metas):
             height, width = valid_hw(meta, input_hw)
             center = (boxes[index, :, :2] + boxes[index, :, 2:]) / 2
-            keep = (scores[index] >= self.score_threshold) & (center[:, 0] < width) & (center[:, 1] < height)
+            # A score of 0 is no peak, or of a class that may not be detected: not even a threshold of 0 lets it pass.
+            keep = (scores[index] >= self.score_threshold) & (scores[index] > 0)
+            keep &= (center[:, 0] < width) & (center[:, 1] < height)
             found = InstanceData()
             found.bboxes, found.scores, found.labels = boxes[index][keep], scores[index][keep], labels[index][keep]
             results.append(found)

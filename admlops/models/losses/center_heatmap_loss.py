@@ -46,4 +46,5 @@ def set_cell_loss(logits_SK: Tensor, members_SK: Tensor) -> Tensor:
         Scalar sum.
     """
     not_any = -(F.softplus(logits_SK) * members_SK).sum(dim=1)
-    return -torch.log(-torch.expm1(not_any.clamp(max=-1e-6))).sum()
+    # Only against log(0): a larger bound would cut the gradient where the network is sure of background.
+    return -torch.log(-torch.expm1(not_any.clamp(max=-1e-30))).sum()
