@@ -87,6 +87,15 @@ def test_dice_of_a_lane_is_zero_where_it_is_found_and_ignores_absent_classes():
     assert loss_of(head, seg_sample(LANE, 0))["loss_dice"].item() == 0
 
 
+def test_dice_takes_a_set_of_one_class_for_unknown():
+    mask = torch.zeros(HW)
+    mask[:, :8], mask[8:, 8:] = 2, 5
+    head, logits = make_head(LANE, loss_stride=4, dice_weight=1.0)
+    sample = seg_sample(LANE, 0, mask=mask, category_sets={"white": ["solid_white"]})
+    # The 4 cells of the set lie in neither area: 12 predicted of a probability of 1/5, 8 labelled.
+    assert loss_of(head, sample)["loss_dice"].item() == pytest.approx(1 - 2 * 1.6 / (12 / 5 + 8))
+
+
 def test_padding_takes_no_part():
     head, logits = make_head(SEG)
     with torch.no_grad():

@@ -210,6 +210,8 @@ class SegHead(BaseTaskHead):
         one_hot_BKHW = F.one_hot(target.values.clamp(max=num_channels), num_channels + 1).permute(0, 3, 1, 2)
         one_hot_BKHW = one_hot_BKHW[:, first:num_channels]
         known_BHW = target.sets.sum(dim=2).gather(1, target.values.flatten(1)).view_as(target.values) == 1
+        # A set of one class is no pixel of that class in ``one_hot``, hence no background of it either.
+        known_BHW &= target.values < num_channels
         counted_BK = (one_hot_BKHW.flatten(2).any(dim=2)) & target.exhaustive[:, first:]
         return dice_loss(logits_BKHW.softmax(dim=1)[:, first:], one_hot_BKHW, known_BHW, counted_BK)
 
