@@ -130,11 +130,37 @@ def test_frozen_parts_stay_bit_identical(frozen):
     for part in frozen:
         assert not model.get_submodule(part).training
     for name, value in model.state_dict().items():
-        # Which classes a source labelled is remembered in frozen branches too.
-        if name.startswith(frozen) and not name.endswith(".seen"):
+        if name.startswith(frozen):
             assert torch.equal(value, state[name]), name
     moved = model.get_submodule("branches.seg_lane").state_dict()
     assert any(not torch.equal(value, state[f"branches.seg_lane.{name}"]) for name, value in moved.items())
+
+
+def test_batch_that_labels_frozen_branches_only_moves_nothing():
+    model = build(("det_person", "seg_default"), frozen=("backbone", "neck", "branches.seg_default"))
+    losses = model(**batch(model, make_sample(random_labels(0, ("seg_default",)))), mode="loss")
+    sum(losses.values()).backward()
+    assert set(losses) == {"seg_default.loss_ce", "loss_zero"}
+    assert all(p.grad is None for p in model.parameters())
+
+
+def test_source_that_labels_nothing_but_sets_is_learned_from():
+    model = build(("seg_default",))
+    with torch.no_grad():
+        model.branches["seg_default"].head.logits.conv.weight.zero_()
+        model.branches["seg_default"].head.logits.conv.bias.zero_()
+    sets = {"ground": ["road", "terrain"], "built": ["building", "fence", "pole"]}
+    label = make_label("seg_default", mask=torch.full((64, 96), 12), labelled_categories=[], category_sets=sets)
+    losses = model(**batch(model, make_sample({"seg_default": label})), mode="loss")
+    # Two of the five classes that the source tells anything about.
+    assert losses["seg_default.loss_ce"].item() == pytest.approx(np.log(5 / 2))
+    assert not model.branches["seg_default"].seen.any()
+
+
+def test_source_that_labels_no_class_is_no_label():
+    model = build(("seg_default",))
+    label = make_label("seg_default", mask=torch.full((64, 96), 255), labelled_categories=[])
+    assert list(model(**batch(model, make_sample({"seg_default": label})), mode="loss")) == ["loss_zero"]
 
 
 def test_predict_does_not_disturb_batch_norm_or_seen():

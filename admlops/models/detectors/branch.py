@@ -81,21 +81,22 @@ class Branch(BaseModule):
         """
         return tuple(feats[level] for level in self.in_levels)
 
-    def labelled_classes(self, samples: Sequence[MultiTaskDataSample]) -> Tensor:
-        """Find the classes that a batch labels.
+    def count_labels(self, samples: Sequence[MultiTaskDataSample]) -> Tensor:
+        """Count what a batch labels.
 
         Args:
             samples: The batch.
 
         Returns:
-            (K,) bool; none for samples that the branch skips.
+            (1 + K,) float32: the samples that the branch learns from, then by class those that label it alone, not in a set.
         """
         indices = self.head.labelled_indices(samples) if isinstance(self.head, StockHead) else range(len(samples))
-        result = torch.zeros_like(self.seen)
+        counts = torch.zeros(1 + len(self.seen), device=self.seen.device)
         for index in indices:
             if (label := label_of(samples[index], self.task)) is not None:
-                result |= label.class_labelled
-        return result
+                counts[0] += 1
+                counts[1:] += label.class_labelled
+        return counts
 
 
 def _build_head(name: str, head: Mapping[str, Any], task: TaskSpec, skip_partial: bool) -> BaseTaskHead:

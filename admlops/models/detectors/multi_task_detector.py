@@ -179,7 +179,7 @@ class MultiTaskDetector(BaseModel):
             data_samples: B samples with ``gt``.
 
         Returns:
-            Losses by ``<branch>.loss_<x>``; ``loss_zero`` alone where no rank labels anything, which moves nothing.
+            Losses by ``<branch>.loss_<x>``; ``loss_zero``, which moves nothing, where no rank labels anything that learns.
         """
         input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
         targets = {name: branch.head.make_targets(data_samples, input_hw) for name, branch in self.branches.items()}
@@ -192,6 +192,9 @@ class MultiTaskDetector(BaseModel):
             branch = self.branches[name]
             for loss_name, value in branch.head.loss(branch.select(feats), targets[name], counts).items():
                 losses[f"{name}.{loss_name}"] = value * branch.loss_weight
+        if not any(value.requires_grad for value in losses.values()):
+            # Only frozen branches are labelled, on every rank alike: there is nothing to learn, but backward must run.
+            losses["loss_zero"] = torch.zeros((), device=inputs.device, requires_grad=True)
         return losses
 
     def _share_counts(
@@ -206,20 +209,22 @@ class MultiTaskDetector(BaseModel):
         Returns:
             Normalizers of the branches that some rank labels, in the order of the branches.
         """
-        seen = {name: branch.labelled_classes(data_samples) for name, branch in self.branches.items()}
-        sizes = [len(part) for name in targets for part in (seen[name], targets[name].normalizers)]
-        counts = torch.cat([part.float() for name in targets for part in (seen[name], targets[name].normalizers)])
+        own = [torch.cat([self.branches[name].count_labels(data_samples), targets[name].normalizers]) for name in targets]
+        counts = torch.cat(own)
         world_size = dist.get_world_size()
         if world_size > 1:
             dist.all_reduce(counts)
-        parts = iter(torch.split(counts, sizes))
+        parts = torch.split(counts, [len(part) for part in own])
+        # One question to the device, not one a branch.
+        num_labelled = torch.stack([part[0] for part in parts]).tolist()
         normalizers = {}
-        for name, branch in self.branches.items():
-            seen_K, total = next(parts) > 0, next(parts)
-            if self.training:
-                branch.seen |= seen_K
-            if bool(seen_K.any()):
-                normalizers[name] = total.clamp(min=1) / world_size
+        for (name, branch), part, number in zip(self.branches.items(), parts, num_labelled, strict=True):
+            num_channels = len(branch.seen)
+            # A frozen branch predicts as before, whatever the data of others label by now.
+            if branch.training:
+                branch.seen |= part[1 : 1 + num_channels] > 0
+            if number:
+                normalizers[name] = part[1 + num_channels :].clamp(min=1) / world_size
         return normalizers
 
     def predict(self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample]) -> list[MultiTaskDataSample]:

@@ -127,12 +127,13 @@ def label_of(sample: MultiTaskDataSample, task: TaskSpec) -> TaskLabel | None:
         task: The task.
 
     Returns:
-        The label in input pixels; None where the task is not labelled at all.
+        The label in input pixels; None where the task is not labelled at all, neither by class nor by category set.
     """
     if "gt" not in sample or task.name not in sample.gt:
         return None
     label: TaskLabel = sample.gt.get(task.name)
-    return label if bool(label.class_labelled.any()) else None
+    # A coarse source may label nothing but sets; whether it has any is known without asking the device.
+    return label if len(label.category_sets) or bool(label.class_labelled.any()) else None
 
 
 def valid_hw(meta: Mapping[str, Any], input_hw: tuple[int, int]) -> tuple[int, int]:
