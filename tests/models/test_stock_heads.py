@@ -83,6 +83,15 @@ def test_dense_heads_of_mmdet_train_and_predict(head):
     assert all(output.shape[0] == 1 for output in model(torch.zeros(1, 3, 64, 96)).values())
 
 
+def test_half_precision_reaches_neither_decoding_nor_nms():
+    model = build("det_person", RTMDET).eval()
+    with torch.autocast("cpu", torch.bfloat16):
+        (sample,) = model(**batch(model, make_sample({})), mode="predict")
+    found = sample.pred.det_person
+    assert len(found.scores) > 0
+    assert found.bboxes.dtype == found.scores.dtype == torch.float32
+
+
 def test_stock_loss_sees_the_labelled_subset_only():
     model = build("det_person", YOLOX).eval()
     labelled = make_sample({"det_person": make_label("det_person", [[10, 10, 40, 50]], [0])})

@@ -94,9 +94,11 @@ class StockDetectionHead(StockHead):
             allowed_K: (K,) bool, classes that may be detected.
 
         Returns:
-            ``InstanceData`` a sample.
+            ``InstanceData`` a sample, on the CPU.
         """
-        outputs = self.stock(feats)
+        # On the CPU and in float32: mmcv's NMS is built for nothing else.
+        outputs = _to_cpu(self.stock(feats))
+        allowed_K = allowed_K.cpu()
         found = self.stock.predict_by_feat(*outputs, batch_img_metas=[det_meta(m, input_hw) for m in metas], rescale=False)
         results: list[BaseDataElement] = []
         for instances in found:
@@ -104,6 +106,12 @@ class StockDetectionHead(StockHead):
             fields = {name: instances[name][keep] for name in ("bboxes", "scores", "labels")}
             results.append(InstanceData(**fields))
         return results
+
+
+def _to_cpu(outputs: Any) -> Any:
+    if isinstance(outputs, Tensor):
+        return outputs.float().cpu()
+    return type(outputs)(_to_cpu(output) for output in outputs) if isinstance(outputs, list | tuple) else outputs
 
 
 def det_meta(meta: Mapping[str, Any], input_hw: tuple[int, int]) -> dict[str, Any]:
