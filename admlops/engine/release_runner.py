@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
 from torch import nn
@@ -39,7 +40,8 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         partial = f".{filename}.part"
         super().save_checkpoint(out_dir, partial, *args, **kwargs)
         part = Path(out_dir) / partial
-        if part.is_file():  # written by the main process only
+        # Only the main process writes; another one that looked would find the file half written, and rename it.
+        if is_main_process() and part.is_file():
             with part.open("rb") as handle:
                 os.fsync(handle.fileno())
             part.replace(Path(out_dir) / filename)
@@ -66,6 +68,7 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         with safe_globals(), refusals_explained(filename):
             checkpoint: dict[str, Any] = super().load_checkpoint(filename, map_location, *args, **kwargs)
         self.loaded_sampler_state = checkpoint.get("sampler")
+        self.loaded_from = str(filename)
         return checkpoint
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from mmengine.dist import get_rank, get_world_size
+from mmengine.dist import broadcast, get_rank, get_world_size
 from mmengine.runner import BaseLoop, Runner
 from torch.utils.data import DataLoader
 
@@ -128,8 +128,12 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
 
         Returns:
             The trained network.
+
+        Raises:
+            ConfigError: A parameter schedule counts epochs.
         """
         runner = self.runner
+        _refuse_epoch_schedules(runner.param_schedulers)
         runner.call_hook("before_train")
         runner.call_hook("before_train_epoch")
         self.sampler.set_samples_consumed(self.samples_consumed)
@@ -139,6 +143,9 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
             self.run_iter(next(batches))
             due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
             if runner.val_loop is not None and self._iter >= self.val_begin and due:
+                # DDP shares BN's statistics before a forward; each rank has since added its own batch to them.
+                for buffer in runner.model.buffers():
+                    broadcast(buffer)
                 runner.val_loop.run()
         del batches
         runner.call_hook("after_train_epoch")
@@ -162,3 +169,18 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
         self.sampler.set_samples_consumed(self.samples_consumed)
         runner.call_hook("after_train_iter", batch_idx=self._iter, data_batch=data_batch, outputs=outputs)
         self._iter += 1
+
+
+def _refuse_epoch_schedules(schedulers: Any) -> None:
+    """Raise where a schedule would never step, since this loop has no epochs; mmengine's schedules count them by default."""
+    for group in schedulers.values() if isinstance(schedulers, Mapping) else [schedulers or []]:
+        for number, scheduler in enumerate(group):
+            # A plateau schedule steps at validations, whatever it counts.
+            if scheduler.by_epoch and not getattr(scheduler, "need_val_args", False):
+                raise ConfigError(
+                    f"{type(scheduler).__name__} counts epochs, and this loop counts iterations: it would never step",
+                    where=f"param_scheduler.{number}",
+                    expected="by_epoch=False",
+                    got="by_epoch=True, which is mmengine's default",
+                    remedy="give begin, end and milestones in iterations, or add convert_to_iter_based=True",
+                )
