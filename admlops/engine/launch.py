@@ -60,14 +60,17 @@ def choose_devices(cfg: Config, ctx: str | None, launcher: str, argv: Sequence[s
             )
     if launcher != "none" or present == 0:
         return
-    ids = parse_ctx(ctx) if ctx is not None else tuple(i for i in cfg.get("default_ctx") or (0,) if i < present)
+    asked = parse_ctx(ctx) if ctx is not None else tuple(cfg.get("default_ctx") or (0,))
+    ids = asked if ctx is not None else tuple(i for i in asked if i < present)
     if not ids or max(ids) >= present:
-        raise MachineError("such a GPU is not there", expected=f"ids from 0 to {present - 1}", got=ids)
+        raise MachineError("such a GPU is not there", expected=f"ids from 0 to {present - 1}", got=asked)
+    if len(ids) == 1:
+        # Importing mmengine has initialised CUDA's driver, after which CUDA_VISIBLE_DEVICES changes nothing here.
+        torch.cuda.set_device(ids[0])
+        return
     visible = os.environ.get("CUDA_VISIBLE_DEVICES")
     names = visible.split(",") if visible else [str(i) for i in range(present)]
     os.environ["CUDA_VISIBLE_DEVICES"] = ",".join(names[i] for i in ids)
-    if len(ids) == 1:
-        return
     command = list(sys.argv if argv is None else argv)
     kept = [a for i, a in enumerate(command) if a != "--ctx" and (i == 0 or command[i - 1] != "--ctx") and "--ctx=" not in a]
     run = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={len(ids)}"]
@@ -78,7 +81,7 @@ def set_up_processes(cfg: Config, launcher: str) -> None:
     """Prepare a config for one or many processes.
 
     Args:
-        cfg: Config, changed in place.
+        cfg: Config, changed in place; its ``model_wrapper_cfg`` goes before the defaults set here.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
     """
     cfg.launcher = launcher
@@ -86,7 +89,7 @@ def set_up_processes(cfg: Config, launcher: str) -> None:
         return
     wrapper: dict[str, Any] = {
         "type": "MMDistributedDataParallel",
-        # Ranks agree on BN's statistics, in validation too.
+        # Ranks agree on BN's statistics; the training loop sees to it before a validation too.
         "broadcast_buffers": True,
         # A branch that no rank has labels for stays out of the graph, and its gradients None.
         "find_unused_parameters": True,
@@ -96,7 +99,7 @@ def set_up_processes(cfg: Config, launcher: str) -> None:
         wrapper["device_ids"] = None
         if not dist.is_initialized():
             dist.init_process_group("gloo")
-    cfg.model_wrapper_cfg = wrapper
+    cfg.model_wrapper_cfg = wrapper | dict(cfg.get("model_wrapper_cfg") or {})
 
 
 def switch_on_amp(cfg: Config) -> None:
@@ -116,3 +119,6 @@ def switch_on_amp(cfg: Config) -> None:
         )
     cfg.optim_wrapper.type = "AmpOptimWrapper"
     cfg.optim_wrapper.dtype = "bfloat16"
+    # bfloat16 has float32's range, so nothing underflows; and a scaler fails on a batch that no source labels, because
+    # it looks for infinities in gradients that are not there.
+    cfg.optim_wrapper.setdefault("loss_scale", {"enabled": False})
