@@ -8,6 +8,7 @@ read with a short allow-list in which ``getattr`` is replaced by one that reache
 from __future__ import annotations
 
 import importlib
+import os
 import pickle
 import re
 from collections.abc import Iterator, Mapping
@@ -23,6 +24,7 @@ from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 
 from admlops.errors import CheckpointError
 
+_FORCE_SAFE, _FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
 _HARMLESS_ATTRIBUTES = {
     HistoryBuffer: {"min", "max", "current", "mean"},
     OneCycleParamScheduler: {"_annealing_cos", "_annealing_linear"},
@@ -62,8 +64,15 @@ def safe_globals() -> Iterator[None]:
         *dtypes,
         (_safe_getattr, "builtins.getattr"),
     ]
-    with torch.serialization.safe_globals(allowed):
-        yield
+    # Downloads go through torch.hub, which asks for unsafe loading; the variable overrules it.
+    before = {name: os.environ.pop(name) for name in (_FORCE_SAFE, _FORCE_UNSAFE) if name in os.environ}
+    os.environ[_FORCE_SAFE] = "1"
+    try:
+        with torch.serialization.safe_globals(allowed):
+            yield
+    finally:
+        del os.environ[_FORCE_SAFE]
+        os.environ.update(before)
 
 
 def read_checkpoint(path: str | Path, map_location: str | torch.device = "cpu") -> dict[str, Any]:

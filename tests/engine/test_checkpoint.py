@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 
-from admlops.engine.checkpoint import plain, read_checkpoint
+from admlops.engine.checkpoint import plain, read_checkpoint, safe_globals
 from admlops.errors import CheckpointError
 
 
@@ -39,6 +39,17 @@ def test_a_checkpoint_of_mmengine_loads(tmp_path):
     torch.save({"message_hub": {"log_scalars": {"loss": history}}, "state_dict": {"w": torch.ones(2)}}, tmp_path / "mm.pth")
     loaded = read_checkpoint(tmp_path / "mm.pth")
     assert loaded["message_hub"]["log_scalars"]["loss"].mean() == 2.0
+
+
+def test_unsafe_loading_that_a_library_asks_for_is_refused_too(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD", "1")
+    torch.save({"meta": Attack()}, "bad.pth")
+    with safe_globals(), pytest.raises(pickle.UnpicklingError):
+        torch.load("bad.pth", weights_only=False)
+    assert not (tmp_path / "attacked").exists()
+    assert os.environ["TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"] == "1"
+    assert "TORCH_FORCE_WEIGHTS_ONLY_LOAD" not in os.environ
 
 
 def test_a_truncated_checkpoint_is_named(tmp_path):
