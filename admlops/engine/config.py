@@ -11,11 +11,9 @@ from typing import Any
 from mmengine.config import Config
 
 from admlops.engine.config_check import (
-    TOP_LEVEL_KEYS,
+    addable_keys,
     check_config,
     config_paths,
-    resolve_type,
-    valid_arguments,
 )
 from admlops.errors import ConfigError, nearest
 from admlops.project import find_in_project, project_root
@@ -54,7 +52,7 @@ def load_config(
     apply_step(cfg, step)
     for name in ("train_dataloader", "val_dataloader", "test_dataloader"):
         loader = cfg.get(name)
-        if loader and loader.num_workers == 0:
+        if loader and not loader.get("num_workers"):
             # PyTorch refuses what only worker processes could use.
             loader.pop("prefetch_factor", None)
             loader.persistent_workers = False
@@ -85,7 +83,8 @@ def apply_step(cfg: Config, step: int) -> None:
         if key != "name":
             cfg[key] = value
     name = solver[step]["name"]
-    cfg.merge_from_dict({"default_hooks.checkpoint.filename_tmpl": f"{name}-{{:04d}}.pth"})
+    if (cfg.get("default_hooks") or {}).get("checkpoint") is not None:
+        cfg.merge_from_dict({"default_hooks.checkpoint.filename_tmpl": f"{name}-{{:04d}}.pth"})
 
 
 def parse_options(options: Sequence[str]) -> dict[str, Any]:
@@ -122,7 +121,7 @@ def _check_option(cfg: Config, option: str, value: Any) -> None:
             if key in node:
                 node = node[key]
                 continue
-            if last and key in _addable(node, depth):
+            if last and key in addable_keys(tuple(keys[:depth]), node):
                 return
         elif isinstance(node, (list, tuple)) and key.isdigit() and int(key) < len(node):
             node = node[int(key)]
@@ -134,14 +133,6 @@ def _check_option(cfg: Config, option: str, value: Any) -> None:
             got=f"{option}={value!r}; there is no {'.'.join(keys[: depth + 1])}",
             remedy=_working_path(cfg, keys),
         )
-
-
-def _addable(node: Mapping[str, Any], depth: int) -> set[str]:
-    if depth == 0:
-        return set(TOP_LEVEL_KEYS)
-    if "type" in node and resolve_type(node) is not None:
-        return valid_arguments(node) or set()
-    return set()
 
 
 def _working_path(cfg: Config, keys: Sequence[str]) -> str:

@@ -22,7 +22,11 @@ from admlops.errors import ConfigError, nearest
 
 TOOL_KEYS = frozenset(
     {
+        "activation_checkpointing",
+        "compile",
+        "custom_imports",
         "default_ctx",
+        "efficient_conv_bn_eval",
         "fusion_bn_patterns",
         "model_wrapper_cfg",
         "solver",
@@ -55,6 +59,12 @@ _PARAMWISE_KEYS = {
     "bypass_duplicate",
 }
 _OPTIM_WRAPPER_KEYS = {"optimizer", "accumulative_counts", "clip_grad", "paramwise_cfg", "constructor", "dtype", "loss_scale"}
+# Taken by the runner, before the class sees its arguments.
+_RUNNER_KEYS = {
+    "custom_hooks": {"priority"},
+    "default_hooks": {"priority"},
+    "param_scheduler": {"convert_to_iter_based"},
+}
 _SOLVER_KEYS = {"name", "train_cfg", "optim_wrapper", "param_scheduler"}
 
 # Dicts that carry no type, by the last key of their path; all their keys are known.
@@ -69,7 +79,7 @@ _UNTYPED: dict[str, set[str]] = {
     "dist_cfg": {"backend", "timeout"},
     "randomness": {"seed", "deterministic", "diff_rank_seed"},
     "auto_scale_lr": {"enable", "base_batch_size"},
-    "clip_grad": {"max_norm", "norm_type", "error_if_nonfinite", "foreach", "max_value"},
+    "clip_grad": {"max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value"},
     "default_hooks": {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint", "visualization"},
     "data_release": {"root", "repo", "ref", "kind", "tasks"},
     "solver": _SOLVER_KEYS,
@@ -98,6 +108,8 @@ def check_config(cfg: Config) -> None:
                 remedy=f"{nearest(key, valid)} (a variable that only builds others: `del {key}` at the end of the file)",
             )
     for path, node in _dicts(values, ()):
+        if path[-1] == "paramwise_cfg" and "constructor" in _at(values, path[:-1]):
+            continue  # what its keys mean is the constructor's affair
         _check_dict(path, node, where)
 
 
@@ -136,7 +148,10 @@ def valid_arguments(node: Mapping[str, Any]) -> set[str] | None:
         Names, or ``None`` where the class takes anything.
     """
     cls = resolve_type(node)
-    return None if cls is None else _arguments(cls)
+    if cls is None:
+        return None
+    names, takes_more = _arguments(cls)
+    return None if takes_more else names
 
 
 def resolve_type(node: Mapping[str, Any]) -> Any:
@@ -190,7 +205,7 @@ def _dicts(node: Any, path: tuple[str, ...], scope: str | None = None) -> Iterat
 
 def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -> None:
     name = _table_name(path)
-    if "type" in node:
+    if "type" in node and name != "clip_grad":  # whose type is "norm" or "value"
         valid = valid_arguments(node)
         if valid is None:
             # Inside a stock head a type may be a word of its own: mmcv's nms is no registry's.
@@ -202,7 +217,8 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
                 )
             return
         if name == "optim_wrapper":
-            valid |= _OPTIM_WRAPPER_KEYS
+            valid = valid | _OPTIM_WRAPPER_KEYS
+        valid = valid | _runner_keys(path)
     elif name in _UNTYPED:
         valid = _UNTYPED[name]
     else:
@@ -212,9 +228,39 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
             raise ConfigError(
                 f"nobody reads the config key {'.'.join((*path, key))!r}",
                 where=where,
-                expected=f"an argument of {type_name(node) if 'type' in node else name}",
+                expected=f"an argument of {type_name(node) if 'type' in node and name != 'clip_grad' else name}",
                 remedy=nearest(key, valid),
             )
+
+
+def addable_keys(path: tuple[str, ...], node: Mapping[str, Any]) -> set[str]:
+    """Find the keys that the command line may add to a dict of a config.
+
+    Args:
+        path: Of the dict, such as ``("train_dataloader",)``; empty for the config itself.
+        node: The dict.
+
+    Returns:
+        Names; empty where nothing says what the dict may hold.
+    """
+    if not path:
+        return set(TOP_LEVEL_KEYS)
+    name = _table_name(path)
+    if "type" in node and name != "clip_grad":
+        cls = resolve_type(node)
+        # Where a class takes anything, only what it names may be added: `save_best` of a CheckpointHook, not `save_bst`.
+        return set() if cls is None else _arguments(cls)[0] | _runner_keys(path)
+    return _UNTYPED.get(name, set())
+
+
+def _runner_keys(path: tuple[str, ...]) -> set[str]:
+    return set().union(*(_RUNNER_KEYS.get(part, set()) for part in path[-2:]))
+
+
+def _at(node: Any, path: tuple[str, ...]) -> Any:
+    for part in path:
+        node = node[part] if isinstance(node, Mapping) else node[int(part)]
+    return node
 
 
 def _table_name(path: tuple[str, ...]) -> str:
@@ -224,9 +270,9 @@ def _table_name(path: tuple[str, ...]) -> str:
 
 
 @cache
-def _arguments(cls: Any) -> set[str] | None:
+def _arguments(cls: Any) -> tuple[set[str], bool]:
     if not inspect.isclass(cls):
-        return _accepted(cls)[0] if not _accepted(cls)[1] else None
+        return _accepted(cls)
     names: set[str] = set()
     for base in cls.__mro__:
         constructor = vars(base).get("__init__")
@@ -235,8 +281,8 @@ def _arguments(cls: Any) -> set[str] | None:
         own, takes_more = _accepted(constructor)
         names |= own
         if not takes_more:
-            return names - {"self"}
-    return None
+            return names - {"self"}, False
+    return names - {"self"}, True
 
 
 def _accepted(function: Any) -> tuple[set[str], bool]:

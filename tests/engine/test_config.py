@@ -42,6 +42,24 @@ def test_an_argument_that_the_class_has_may_be_added():
 
 
 @pytest.mark.parametrize(
+    ("option", "value"),
+    [
+        ("train_dataloader.pin_memory", True),
+        ("randomness.deterministic", True),
+        ("solver.0.optim_wrapper.clip_grad.norm_type", 1),
+        ("model.branches.det_person.skip_partial", True),
+        ("custom_hooks.0.priority", "LOW"),
+        ("default_hooks.checkpoint.save_best", "det/AP50"),
+    ],
+)
+def test_a_key_that_is_known_may_be_added(option, value):
+    node = load_config(MULTITASK, {option: value})
+    for key in option.split("."):
+        node = node[int(key)] if key.isdigit() else node[key]
+    assert node == value
+
+
+@pytest.mark.parametrize(
     ("option", "remedy"),
     [
         # A variable that only built others: the paths that work are named.
@@ -49,6 +67,7 @@ def test_an_argument_that_the_class_has_may_be_added():
         ("train_cfg.max_iters", "solver.0.train_cfg.max_iters"),
         ("model.backbon.arch", "model.backbone.arch"),
         ("model.backbone.archi", "model.backbone.arch"),
+        ("default_hooks.checkpoint.intervl", "default_hooks.checkpoint.interval"),
         ("model.branches.det_persn.loss_weight", "model.branches.det_person.loss_weight"),
     ],
 )
@@ -85,6 +104,33 @@ def test_a_key_that_the_class_does_not_take_is_refused(config_file, text, path, 
     assert remedy in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "custom_hooks = [dict(type='EMAHook', priority=49), dict(type='OverlayHook', priority='LOW')]",
+        "custom_hooks = [dict(type='EarlyStoppingHook', monitor='det/AP50', rule='greater', patience=3)]",
+        "default_hooks = dict(checkpoint=dict(type='CheckpointHook', save_best='det/AP50', rule='greater', priority='LOW'))",
+        "param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11], end=12, convert_to_iter_based=True)]",
+        "param_scheduler = dict(type='LinearLR', start_factor=0.1, by_epoch=False)",
+        "optim_wrapper = dict(optimizer=dict(type='SGD', lr=0.1), clip_grad=dict(type='value', clip_value=1.0))",
+        "optim_wrapper = dict(constructor='Own', optimizer=dict(type='AdamW', lr=1e-3), paramwise_cfg=dict(decay_rate=0.9))",
+        "auto_scale_lr = dict(enable=True, base_batch_size=16)",
+        "visualizer = dict(type='Visualizer', vis_backends=[dict(type='WandbVisBackend', init_kwargs=dict(project='a'))])",
+        "load_from = 'checkpoints/some.pth'",
+        "custom_imports = dict(imports=['json'], allow_failed_imports=False)",
+        "compile = dict(backend='eager')",
+    ],
+)
+def test_what_mmengine_reads_is_accepted(config_file, text):
+    load_config(config_file(text))
+
+
+def test_what_one_hook_may_have_another_still_may_not(config_file):
+    load_config(config_file("custom_hooks = [dict(type='OverlayHook', priority='LOW')]"))
+    with pytest.raises(ConfigError, match="nobody reads"):
+        load_config(config_file("model = dict(type='OverlayHook', priority='LOW')"))
+
+
 def test_an_unknown_type_is_refused_with_the_nearest(config_file):
     with pytest.raises(ConfigError, match="no registry knows") as caught:
         load_config(config_file("model = dict(type='VarGNetV3')"))
@@ -105,3 +151,8 @@ def test_a_step_replaces_values_and_names_checkpoints():
     assert cfg.default_hooks.checkpoint.filename_tmpl == "fusion-bn-c1-{:04d}.pth"
     with pytest.raises(ConfigError, match="no step 2"):
         apply_step(cfg, 2)
+
+
+def test_hooks_may_be_switched_off():
+    cfg = load_config(MULTITASK, {"default_hooks.checkpoint": None})
+    assert cfg.default_hooks.checkpoint is None
