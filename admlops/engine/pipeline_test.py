@@ -6,6 +6,8 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from admlops.errors import ConfigError
+
 NUM_ITERS = 4
 NUM_EVAL_BATCHES = 2
 
@@ -15,7 +17,18 @@ def shorten(cfg: Config) -> None:
 
     Args:
         cfg: Config, changed in place.
+
+    Raises:
+        ConfigError: The config has no validation or no test.
     """
+    for name in ("val_dataloader", "test_dataloader"):
+        if cfg.get(name) is None:
+            raise ConfigError(
+                "--pipeline-test needs a validation and a test",
+                where=name,
+                got="nothing",
+                remedy="leave --pipeline-test away, or give the config what it lacks",
+            )
     loader = cfg.train_dataloader
     loader.dataset.data_release = cfg.val_dataloader.dataset.data_release
     loader.batch_size = min(loader.batch_size, 2)
@@ -28,7 +41,8 @@ def shorten(cfg: Config) -> None:
     cfg.train_cfg.val_interval = NUM_ITERS
     cfg.default_hooks.logger.interval = 1
     cfg.default_hooks.checkpoint.interval = NUM_ITERS // 2
-    cfg.param_scheduler = [_shorten_schedule(schedule) for schedule in cfg.param_scheduler]
+    schedules = cfg.get("param_scheduler") or []
+    cfg.param_scheduler = [_shorten_schedule(s) for s in (schedules if isinstance(schedules, list) else [schedules])]
 
 
 def _shorten_schedule(schedule: ConfigDict) -> ConfigDict:

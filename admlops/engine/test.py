@@ -50,7 +50,7 @@ def run_test(
     weights = read_checkpoint(checkpoint)
     # The checkpoint's weights are the averaged ones already.
     unwanted = {"EMAHook"} if show_dir is None else {"EMAHook", "OverlayHook"}
-    cfg.custom_hooks = [hook for hook in cfg.custom_hooks if type_name(hook) not in unwanted]
+    cfg.custom_hooks = [hook for hook in cfg.get("custom_hooks") or [] if type_name(hook) not in unwanted]
     for key in ("train_dataloader", "train_cfg", "optim_wrapper", "param_scheduler", "val_dataloader", "val_cfg"):
         cfg[key] = None
     cfg.val_evaluator = None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -76,8 +77,9 @@ def set_step_names(cfg: Config) -> None:
     Args:
         cfg: Config, changed in place.
     """
-    prefix = cfg.default_hooks.checkpoint.get("filename_tmpl", "with-bn-{:04d}.pth").split("-{", 1)[0]
-    for hook in cfg.custom_hooks:
+    checkpoint = (cfg.get("default_hooks") or {}).get("checkpoint") or {}
+    prefix = checkpoint.get("filename_tmpl", "with-bn-{:04d}.pth").split("-{", 1)[0]
+    for hook in cfg.get("custom_hooks") or []:
         if type_name(hook) == "StepCheckpointHook":
             hook.step_name = prefix
 
@@ -85,7 +87,7 @@ def set_step_names(cfg: Config) -> None:
 def _set_up_resume(cfg: Config, resume: str | None) -> None:
     if resume is None:
         return
-    path = find_latest_checkpoint(cfg.work_dir) if resume == "auto" else resume
+    path = _latest_checkpoint(Path(cfg.work_dir)) if resume == "auto" else resume
     if path is None or not Path(path).is_file():
         raise CheckpointError(
             "there is nothing to resume",
@@ -95,3 +97,12 @@ def _set_up_resume(cfg: Config, resume: str | None) -> None:
         )
     cfg.resume = True
     cfg.load_from = str(path)
+
+
+def _latest_checkpoint(work_dir: Path) -> Path | None:
+    named = find_latest_checkpoint(str(work_dir))
+    if named and Path(named).is_file():
+        return Path(named)
+    # The note is written in place and holds an absolute path: a kill may leave it empty, and a work dir may be moved.
+    found = [file for file in work_dir.glob("*.pth") if re.fullmatch(r".+-\d+", file.stem)]
+    return max(found, key=lambda file: file.stat().st_mtime_ns, default=None)
