@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from admlops.datasets.transforms.read_file import decode_image
 from admlops.engine.config import load_config
 from admlops.errors import ConfigError
 from admlops.registry import DATA_SAMPLERS, DATASETS
@@ -49,7 +50,7 @@ def browse(
     written = []
     folder = Path(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
-    for number, key in enumerate(_keys(loader, dataset, cfg.randomness.get("seed", 0))):
+    for number, key in enumerate(_keys(loader, dataset, (cfg.get("randomness") or {}).get("seed"))):
         if number < start:
             continue
         if number >= start + num_pictures:
@@ -58,7 +59,8 @@ def browse(
         sample: MultiTaskDataSample = packed["data_samples"]
         image_bgr = np.ascontiguousarray(packed["inputs"].numpy().transpose(1, 2, 0))
         if "gt" not in sample:  # labels of a validation are in original pixels
-            image_bgr = cv2.imread(sample.img_path)
+            path = Path(sample.img_path)
+            image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
         drawn = draw_labels(image_bgr, sample, list(dataset.task_specs.values()))
         path = folder / f"{number:05d}_{sample.source}_{sample.sample_id}.png".replace("/", "_")
         cv2.imwrite(str(path), drawn)
@@ -66,6 +68,6 @@ def browse(
     return written
 
 
-def _keys(loader: Mapping[str, Any], dataset: Any, seed: int) -> Iterator[Any]:
+def _keys(loader: Mapping[str, Any], dataset: Any, seed: int | None) -> Iterator[Any]:
     sampler = DATA_SAMPLERS.build(loader["sampler"], default_args={"dataset": dataset, "seed": seed})
     return iter(sampler)

@@ -10,6 +10,7 @@ import cv2
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from admlops.datasets.transforms.read_file import decode_image
 from admlops.registry import HOOKS
 from admlops.structures import MultiTaskDataSample
 
@@ -69,7 +70,9 @@ class OverlayHook(Hook):  # type: ignore[misc]
             samples = samples[:1]
         folder = Path(self.out_dir) if self.out_dir else Path(runner.work_dir) / "overlays"
         for sample in samples:
-            image_bgr = cv2.imread(sample.img_path)
+            path = Path(sample.img_path)
+            # As training reads it: cv2.imread would apply a rotation noted in EXIF.
+            image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
             runner.visualizer.add_datasample(
                 sample.sample_id,
                 cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB),
