@@ -19,7 +19,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--split", choices=["train", "val", "test"], default="train")
     parser.add_argument("--num", type=int, default=20, help="number of pictures")
     parser.add_argument("--start", type=int, default=0, help="samples to pass over")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
+    )
     return parser.parse_args()
 
 

@@ -17,7 +17,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("--hw", type=int, nargs=2, default=(512, 960), metavar=("H", "W"), help="input size, px (512 960)")
     parser.add_argument("--names", action="store_true", help="list shared and unshared parameters by name")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
+    )
     return parser.parse_args()
 
 

@@ -19,7 +19,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("--work-dir", help="where the report goes (default: work_dirs/<config name>)")
     parser.add_argument("--show-dir", help="draw every picture, truth beside prediction, into this folder")
     parser.add_argument("--out", help="write the predictions as records (predictions.jsonl, masks) into this folder")
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--ctx", metavar="IDS", help="GPUs to test on, such as 0,1 (default: the config's default_ctx)")
     parser.add_argument("--local_rank", "--local-rank", type=int, default=0, help=argparse.SUPPRESS)

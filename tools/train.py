@@ -23,7 +23,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--pipeline-test", action="store_true", help="a few iterations of train, validation and test on the validation split"
     )
-    parser.add_argument("--cfg-options", nargs="+", default=[], metavar="KEY=VALUE", help="override config values")
+    parser.add_argument(
+        "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
+    )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
     parser.add_argument("--ctx", metavar="IDS", help="GPUs to train on, such as 0,1 (default: the config's default_ctx)")
     # torchrun of torch < 2 passes it; nobody needs it.
