@@ -160,7 +160,7 @@ class ReleaseSampler:
                     where="sampler state",
                     expected=state[key],
                     got=mine[key],
-                    remedy="resume with the data release and sampler of that run, or rebase to go on with the new ones",
+                    remedy="resume with the data release and sampler of that run, or start anew from its weights: load_from",
                     code="E304",
                 )
         self.seed = state["seed"]
