@@ -35,7 +35,7 @@ class TaskElements(BaseDataElement):
     def task_items(self) -> Iterator[tuple[str, BaseDataElement]]:
         """Iterate over the tasks that are present.
 
-        Returns:
+        Yields:
             Pairs of task name and element.
         """
         yield from self.items()
