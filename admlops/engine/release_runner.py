@@ -9,12 +9,12 @@ from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.model import is_model_wrapper
-from mmengine.runner import Runner
+from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from admlops.engine.checkpoint import refusals_explained, safe_globals
 from admlops.engine.release_train_loop import ReleaseTrainLoop
-from admlops.errors import CheckpointError
+from admlops.errors import CheckpointError, ConfigError
 from admlops.registry import RUNNERS
 
 
@@ -27,6 +27,28 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         """The network itself, also where DDP wraps it."""
         network: nn.Module = self.model.module if is_model_wrapper(self.model) else self.model
         return network
+
+    def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
+        """Build the training loop.
+
+        Args:
+            loop: As in mmengine.
+
+        Returns:
+            The loop.
+
+        Raises:
+            ConfigError: Its first epoch would never end.
+        """
+        built = super().build_train_loop(loop)
+        if isinstance(built, EpochBasedTrainLoop) and hasattr(built.dataloader.sampler, "set_samples_consumed"):
+            raise ConfigError(
+                "a loop over epochs needs a sampler that ends, and a ReleaseSampler does not",
+                where="train_cfg",
+                expected="dict(type=ReleaseTrainLoop, max_iters=, val_interval=)",
+                got=type(built).__name__,
+            )
+        return built
 
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint under a temporary name, then rename it: a killed run leaves no torn file.

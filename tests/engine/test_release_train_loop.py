@@ -90,3 +90,8 @@ def test_only_the_main_process_renames_a_checkpoint(build_loop, monkeypatch, tmp
     monkeypatch.setattr(release_runner, "is_main_process", lambda: is_main)
     runner.save_checkpoint(str(tmp_path), "some.pth")
     assert (tmp_path / "some.pth").exists() == is_main
+
+
+def test_a_loop_over_epochs_that_never_end_is_refused(build_loop):
+    with pytest.raises(ConfigError, match="sampler that ends"):
+        build_loop(**{"train_cfg": {"by_epoch": True, "max_epochs": 2}})
