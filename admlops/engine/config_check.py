@@ -88,7 +88,7 @@ _UNTYPED: dict[str, set[str]] = {
 
 
 def check_config(cfg: Config) -> None:
-    """Refuse keys that nobody would read, tasks and classes that do not exist.
+    """Refuse keys that nobody would read and types that no registry knows. Tasks and classes are checked where they are used.
 
     Args:
         cfg: A loaded config.

@@ -60,7 +60,9 @@ def choose_devices(cfg: Config, ctx: str | None, launcher: str, argv: Sequence[s
             )
     if launcher != "none" or present == 0:
         return
-    asked = parse_ctx(ctx) if ctx is not None else tuple(cfg.get("default_ctx") or (0,))
+    default = cfg.get("default_ctx") or (0,)
+    default = (default,) if isinstance(default, int) else tuple(default)  # `--cfg-options default_ctx=1` gives a number
+    asked = parse_ctx(ctx) if ctx is not None else default
     ids = asked if ctx is not None else tuple(i for i in asked if i < present)
     if not ids or max(ids) >= present:
         raise MachineError("such a GPU is not there", expected=f"ids from 0 to {present - 1}", got=asked)

@@ -47,6 +47,12 @@ def test_default_ctx_out_of_reach_is_named(gpus):
         launch.choose_devices(Config({"default_ctx": (4, 5)}), None, "none")
 
 
+@pytest.mark.parametrize("default", [1, (1,), (1, 9)])
+def test_default_ctx_names_the_gpus_that_are_there(gpus, default):
+    launch.choose_devices(Config({"default_ctx": default}), None, "none")
+    assert gpus == [1]
+
+
 def test_a_launcher_and_ctx_are_not_mixed(gpus):
     with pytest.raises(ConfigError, match="starts its own processes"):
         launch.choose_devices(Config(), "0", "pytorch")
