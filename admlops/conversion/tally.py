@@ -15,6 +15,9 @@ WHOLE_TASK = "*"
 class Tally:
     """Counts of one conversion, or of a part of it.
 
+    Args:
+        counts: To start from.
+
     Attributes:
         counts: By path: ``("records",)``, ``("image_sizes", "480x360")``, ``("classes", task, class, "boxes" | "ignored" |
             "pixels")``, ``("unknown", task, class | "*")`` in records, ``("source", category)`` and ``("refused", reason)``.
