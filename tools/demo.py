@@ -35,9 +35,14 @@ def main() -> None:
     root = project_root()
     work_dir = Path("work_dirs/multitask_demo")
     run("tools/render_sample.py", "--out-dir", "data/sample")
-    finished = (work_dir / "with-bn-last.pth").is_file()
-    broken_off = (work_dir / "last_checkpoint").is_file() and not finished
-    run("tools/train.py", CONFIG, *(["--resume"] if broken_off else []))
+    last = work_dir / "last_checkpoint"
+    # A run that was broken off goes on, unless the roads have been rendered anew since.
+    goes_on = (
+        last.is_file()
+        and not (work_dir / "with-bn-last.pth").is_file()
+        and last.stat().st_mtime > Path("data/sample/rendered.json").stat().st_mtime
+    )
+    run("tools/train.py", CONFIG, *(["--resume"] if goes_on else []))
     run("tools/test.py", CONFIG, str(work_dir / "with-bn-last.pth"), "--show-dir", str(work_dir / "pictures"))
 
     metrics = json.loads((root / work_dir / "metrics.json").read_text())["metrics"]

@@ -6,7 +6,7 @@ with read_base():
     from .utils import *
 
 task = "seg_lane"
-model = network(seg_branch(task))
+model = network(lane_branch(task))
 train_dataloader = train_loader([task])
 val_dataloader = test_dataloader = eval_loader([task])
 val_evaluator = test_evaluator = evaluator(lane_tasks=[task])
@@ -19,5 +19,5 @@ param_scheduler = schedule["param_scheduler"]
 
 # What only builds others ends here: to change it on the command line, name the value that it built.
 del data_release, val_data_release, batch_size, load_threads, prefetch, shuffle_window, resize_hw, resize_type, crop_hw
-del det_branch, seg_branch, network, train_loader, eval_loader, evaluator, one_cycle
+del det_branch, seg_branch, lane_branch, network, train_loader, eval_loader, evaluator, one_cycle
 del task, schedule

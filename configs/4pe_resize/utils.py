@@ -54,7 +54,12 @@ def det_branch(task, loss_weight=1.0):
 
 
 def seg_branch(task, loss_weight=6.0):
-    """Branch of a semantic or lane task at stride 4."""
+    """Branch of a semantic task at stride 4; Dice, because small classes drown in a mean over pixels."""
+    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead, dice_weight=1.0))}
+
+
+def lane_branch(task, loss_weight=2.0):
+    """Branch of a lane task at stride 4."""
     return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead))}
 
 
