@@ -18,12 +18,12 @@ train_dataloader = train_loader(
     batch_size=4,
     load_threads=1,
     # The validation roads have other colours than any of the training: shapes must do.
-    photometric=dict(hue_rad=3.1, saturation=0.6, channel_gain=0.15, contrast=0.35, gamma=0.3),
+    photometric=dict(hue_rad=1.5, saturation=0.6, channel_gain=0.15, contrast=0.35, gamma=0.3),
 )
 val_dataloader = test_dataloader = eval_loader(tasks, resize_hw=(270, 570), load_threads=1)
 solver = [
-    dict(name="with-bn", **one_cycle(max_iters=1300, val_interval=1300, lr=8e-3)),
+    dict(name="with-bn", **one_cycle(max_iters=1500, val_interval=1500, lr=8e-3)),
 ]
-default_hooks["checkpoint"].update(interval=260)
+default_hooks["checkpoint"].update(interval=300)
 
 del train_loader, eval_loader, one_cycle, tasks

@@ -55,7 +55,7 @@ def det_branch(task, loss_weight=1.0):
 
 def seg_branch(task, loss_weight=6.0):
     """Branch of a semantic task at stride 4; Dice, because small classes drown in a mean over pixels."""
-    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead, dice_weight=1.0))}
+    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead, dice_weight=2.0))}
 
 
 def lane_branch(task, loss_weight=2.0):
