@@ -11,7 +11,7 @@ from pathlib import Path
 
 import admlops  # noqa: F401  sets thread defaults before torch is loaded
 from admlops.project import project_root
-from admlops.synthetic import colour_baseline_miou
+from admlops.synthetic.colour_baseline import colour_baseline_miou
 
 CONFIG = "configs/4pe_resize/multitask_demo.py"
 RESULTS = (

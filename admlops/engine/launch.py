@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Sequence
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from mmengine.config import Config
+from mmengine.logging import print_log
 
 from admlops.errors import ConfigError, MachineError
 
@@ -66,6 +68,8 @@ def choose_devices(cfg: Config, ctx: str | None, launcher: str, argv: Sequence[s
     ids = asked if ctx is not None else tuple(i for i in asked if i < present)
     if not ids or max(ids) >= present:
         raise MachineError("such a GPU is not there", expected=f"ids from 0 to {present - 1}", got=asked)
+    if len(ids) < len(asked):
+        print_log(f"default_ctx names GPUs {asked}, this machine has {present}: training on {ids}", "current", logging.WARNING)
     if len(ids) == 1:
         # Importing mmengine has initialised CUDA's driver, after which CUDA_VISIBLE_DEVICES changes nothing here.
         torch.cuda.set_device(ids[0])
@@ -85,6 +89,9 @@ def set_up_processes(cfg: Config, launcher: str) -> None:
     Args:
         cfg: Config, changed in place; its ``model_wrapper_cfg`` goes before the defaults set here.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
+
+    Raises:
+        MachineError: More processes than GPUs.
     """
     cfg.launcher = launcher
     if launcher == "none":
@@ -96,7 +103,16 @@ def set_up_processes(cfg: Config, launcher: str) -> None:
         # A branch that no rank has labels for stays out of the graph, and its gradients None.
         "find_unused_parameters": True,
     }
-    if not torch.cuda.is_available():
+    if torch.cuda.is_available():
+        local_rank, present = int(os.environ.get("LOCAL_RANK", "0")), torch.cuda.device_count()
+        if local_rank >= present:
+            raise MachineError(
+                "there are more processes than GPUs",
+                expected=f"at most {present} on this machine",
+                got=f"{os.environ.get('LOCAL_WORLD_SIZE', local_rank + 1)} processes",
+                remedy="start one a GPU, or hide the GPUs with CUDA_VISIBLE_DEVICES= to train on the CPU",
+            )
+    else:
         # mmengine's launcher calls torch.cuda.set_device; a process group that exists already makes it skip that.
         wrapper["device_ids"] = None
         if not dist.is_initialized():

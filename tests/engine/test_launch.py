@@ -75,3 +75,12 @@ def test_amp_trains_in_bfloat16_without_a_scaler(gpus):
     cfg = Config({"optim_wrapper": {"type": "OptimWrapper"}})
     launch.switch_on_amp(cfg)
     assert cfg.optim_wrapper == {"type": "AmpOptimWrapper", "dtype": "bfloat16", "loss_scale": {"enabled": False}}
+
+
+def test_more_processes_than_gpus_are_refused(gpus, monkeypatch):
+    monkeypatch.setenv("LOCAL_RANK", "2")
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "4")
+    with pytest.raises(MachineError, match="more processes than GPUs") as caught:
+        launch.set_up_processes(Config({}), "pytorch")
+    assert "at most 2" in str(caught.value)
+    assert "4 processes" in str(caught.value)
