@@ -58,8 +58,7 @@ def test_a_launcher_and_ctx_are_not_mixed(gpus):
         launch.choose_devices(Config(), "0", "pytorch")
 
 
-def test_the_configs_own_wrapper_settings_go_first(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+def test_the_configs_own_wrapper_settings_go_first(gpus):
     cfg = Config({"model_wrapper_cfg": {"broadcast_buffers": False, "static_graph": True}})
     launch.set_up_processes(cfg, "pytorch")
     assert cfg.model_wrapper_cfg == {
