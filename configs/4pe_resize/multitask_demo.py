@@ -22,8 +22,8 @@ train_dataloader = train_loader(
 )
 val_dataloader = test_dataloader = eval_loader(tasks, resize_hw=(270, 570), load_threads=1)
 solver = [
-    dict(name="with-bn", **one_cycle(max_iters=1500, val_interval=1500, lr=8e-3)),
+    dict(name="with-bn", **one_cycle(max_iters=1300, val_interval=1300, lr=8e-3)),
 ]
-default_hooks["checkpoint"].update(interval=300)
+default_hooks["checkpoint"].update(interval=260)
 
 del train_loader, eval_loader, one_cycle, tasks
