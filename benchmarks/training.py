@@ -56,6 +56,9 @@ class Forever:
     def __iter__(self) -> Any:
         return itertools.count()
 
+    def __len__(self) -> int:
+        return 1
+
     def set_samples_consumed(self, count: int) -> None:
         """Accept the position; every picture is the same."""
 
@@ -106,10 +109,11 @@ def runner_against_bare_loop(cfg: Config, samples: list[Any], rounds: int) -> fl
         cfg.work_dir = folder
         for key in ("val_dataloader", "val_cfg", "val_evaluator", "test_dataloader", "test_cfg", "test_evaluator"):
             cfg[key] = None
-        cfg.train_dataloader = torch.utils.data.DataLoader(
+        runner = ReleaseRunner.from_cfg(cfg)
+        # In the place of the config's loader: what is measured starts where the pictures are ready.
+        runner._train_dataloader = torch.utils.data.DataLoader(
             OnePicture(samples), batch_size=len(samples), sampler=Forever(), collate_fn=pseudo_collate
         )
-        runner = ReleaseRunner.from_cfg(cfg)
         loop = runner._train_loop = runner.build_train_loop(runner._train_loop)
         runner.optim_wrapper = runner.build_optim_wrapper(runner.optim_wrapper)
         runner.param_schedulers = runner.build_param_scheduler(runner.param_schedulers)
@@ -118,6 +122,7 @@ def runner_against_bare_loop(cfg: Config, samples: list[Any], rounds: int) -> fl
         for hook in runner.hooks:
             if type(hook).__name__ != "StepCheckpointHook":
                 hook.before_train(runner)
+        runner.call_hook("before_train_epoch")
         batches = iter(loop.dataloader)
         runner.model.train()
         # One network for both, so that neither gains from where its memory lies.
