@@ -12,7 +12,8 @@ all summed over all samples before the ratio is taken; background is in no mean:
   lane here; a predicted lane on background is wrong only where its class is exhaustively annotated, else the pixel is left out.
 
 ``mIoU``, ``F1``, ``F1_tol`` of the task are means over the lane classes for which they are defined; a class that is neither
-labelled nor predicted has nan. ``accuracy`` = share of all pixels, background included, that are predicted right.
+labelled nor predicted has nan. ``accuracy`` = share of all pixels, background included, that are predicted right; background
+on which a class is predicted that the source does not annotate exhaustively is left out.
 
 Result: ``<task>/mIoU``, ``F1``, ``F1_tol``, ``accuracy``; ``<task>/<class>/IoU``, ``F1``, ``F1_tol``; the same three under
 ``<task>/any_lane``. Details: ``ConfusionDetails``.
@@ -125,6 +126,8 @@ class LaneMetric(TaskMetric):
         """
         num_channels = self.task.num_channels
         confusion = sum((one.confusion for one in results), np.zeros((num_channels, num_channels + 1), dtype=np.int64))
+        # Whether a lane lies where a source does not annotate its class, nobody knows: neither right nor wrong.
+        confusion[0, num_channels] = 0
         self.details = ConfusionDetails(self.task, confusion)
         hits, false_hits, misses = true_and_false(confusion)
         # Row 0, background's place, holds "any lane" from here on.

@@ -1,7 +1,8 @@
 """Heads of mmdet and mmseg as branches, unedited, beside one of ours.
 
 Stock heads cannot leave single classes out of their loss; ``skip_partial`` lets them pass over samples that are labelled in
-part, which they otherwise refuse.
+part, which they otherwise refuse. Heads with mmdet's sigmoid ``FocalLoss`` (FCOS, RetinaNet) train on the CPU only: on a GPU
+it calls an operator of mmcv's that is not compiled here.
 """
 
 from mmdet.models.dense_heads import RTMDetHead, YOLOXHead

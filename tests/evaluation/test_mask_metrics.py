@@ -140,7 +140,9 @@ def test_unlabelled_lane_class_is_no_false_positive():
     metrics = lanes(stripe(10), found, **dashed_only)
     assert metrics["seg_lane/mIoU"] == metrics["seg_lane/any_lane/IoU"] == metrics["seg_lane/any_lane/F1_tol"] == 1.0
     assert math.isnan(metrics["seg_lane/solid_white/F1_tol"])
+    assert metrics["seg_lane/accuracy"] == 1.0
     assert lanes(stripe(10), found)["seg_lane/any_lane/IoU"] == pytest.approx(1 / 2)
+    assert lanes(stripe(10), found)["seg_lane/accuracy"] == pytest.approx(32 / 40)
 
 
 def test_lane_of_a_category_set_is_some_lane():
