@@ -84,7 +84,7 @@ def set_thread_defaults(environ: MutableMapping[str, str]) -> None:
         environ: Environment to complete, normally ``os.environ``; values that a user has set stay.
     """
     environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    # Some microseconds of spinning before the sleep: a fifth less time a training step on two cores, idle or busy.
+    # Some microseconds of spinning before the sleep: on two idle cores a fifth less time a training step, on busy ones no more.
     if environ["OMP_WAIT_POLICY"].upper() == "PASSIVE":
         environ.setdefault("GOMP_SPINCOUNT", "1000")
     # Children inherit our default, and may have to share the cores: the marker tells our own value from a user's.

@@ -26,7 +26,6 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
         dataloader: Loader, or its config; its sampler must be a ``ReleaseSampler``.
         max_iters: Iterations to train.
         val_interval: Iterations between two validations; one more follows the last iteration.
-        val_begin: First iteration that may validate.
     """
 
     def __init__(
@@ -35,7 +34,6 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
         dataloader: DataLoader[Any] | dict[str, Any],
         max_iters: int,
         val_interval: int = 1000,
-        val_begin: int = 1,
     ) -> None:
         super().__init__(runner, dataloader)
         for name, value in (("max_iters", max_iters), ("val_interval", val_interval)):
@@ -59,7 +57,6 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
             )
         self._max_iters = max_iters
         self.val_interval = val_interval
-        self.val_begin = val_begin
         self.stop_training = False
         self._iter = 0
         self._epoch = 0
@@ -142,7 +139,7 @@ class ReleaseTrainLoop(BaseLoop):  # type: ignore[misc]
             runner.model.train()
             self.run_iter(next(batches))
             due = self._iter % self.val_interval == 0 or self._iter == self._max_iters
-            if runner.val_loop is not None and self._iter >= self.val_begin and due:
+            if runner.val_loop is not None and due:
                 # DDP shares BN's statistics before a forward; each rank has since added its own batch to them.
                 for buffer in runner.model.buffers():
                     broadcast(buffer)

@@ -7,7 +7,6 @@ Network code (trunk, neck, heads) is written from these modules only; a bare ``+
 from admlops.layers.add import Add
 from admlops.layers.concat import Concat
 from admlops.layers.conv_bn_act import ConvBnAct
-from admlops.layers.max_pool import MaxPool
 from admlops.layers.network_input import NetworkInput
 from admlops.layers.upsample_to import UpsampleTo
 from admlops.layers.varg_block import SeparableVarGConv, VarGBlock, VarGDownBlock
@@ -16,7 +15,6 @@ __all__ = [
     "Add",
     "Concat",
     "ConvBnAct",
-    "MaxPool",
     "NetworkInput",
     "SeparableVarGConv",
     "UpsampleTo",

@@ -8,7 +8,6 @@ from admlops.layers import (
     Add,
     Concat,
     ConvBnAct,
-    MaxPool,
     NetworkInput,
     SeparableVarGConv,
     UpsampleTo,
@@ -60,10 +59,6 @@ def test_upsample_refuses_maps_that_are_not_neighbours(size):
         UpsampleTo()(torch.empty(1, 1, 2, 2), torch.empty(1, 1, *size))
 
 
-def test_max_pool_keeps_size_and_pads_with_minus_infinity():
-    assert torch.equal(MaxPool(3)(map_2x2(-4, -3, -2, -1)), map_2x2(-1, -1, -1, -1))
-
-
 def test_network_input_is_the_identity():
     image = torch.zeros(1, 3, 2, 2)
     assert NetworkInput()(image) is image
@@ -93,8 +88,6 @@ def test_conv_bn_act_refuses_what_cannot_be_built():
         ConvBnAct(8, 8, 2)
     with pytest.raises(ModelError, match="must divide its channels"):
         ConvBnAct(8, 12, 3, groups=8)
-    with pytest.raises(ModelError, match="odd window"):
-        MaxPool(2)
     with pytest.raises(ModelError, match="multiple of the group base"):
         SeparableVarGConv(12, 16)
 

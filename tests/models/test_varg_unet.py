@@ -26,7 +26,7 @@ class TrunkAndNeck(BaseModule):
 class LayerTracer(fx.Tracer):
     """Stops at torch's modules and at our single operations, looks into everything else."""
 
-    operations = (layers.Add, layers.Concat, layers.MaxPool, layers.NetworkInput, layers.UpsampleTo)
+    operations = (layers.Add, layers.Concat, layers.NetworkInput, layers.UpsampleTo)
 
     def is_leaf_module(self, module, qualified_name):
         return isinstance(module, self.operations) or type(module).__module__.startswith("torch.nn")

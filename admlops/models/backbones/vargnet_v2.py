@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from mmengine.model import BaseModule, ModuleList, Sequential
-from torch import Tensor, nn
+from torch import Tensor
 
 from admlops.errors import ModelError, nearest
 from admlops.layers import ConvBnAct, NetworkInput, VarGBlock, VarGDownBlock
@@ -65,7 +65,6 @@ class VarGNetV2(BaseModule):
         in_channels: Channels of the picture.
         paper_head: Whether the head block (stride 4) is the light one of VarGFaceNet.
         zero_init_residual: Whether residual branches start at 0.
-        frozen: Whether the trunk stays as loaded: no gradients, and BN statistics do not move in training mode either.
         init_cfg: mmengine initialisation, e.g. ``dict(type="Pretrained", checkpoint=...)``; Kaiming by default.
 
     Raises:
@@ -80,7 +79,6 @@ class VarGNetV2(BaseModule):
         in_channels: int = 3,
         paper_head: bool = False,
         zero_init_residual: bool = True,
-        frozen: bool = False,
         init_cfg: dict[str, Any] | list[dict[str, Any]] | None = None,
     ) -> None:
         super().__init__(init_cfg or list(CONV_NORM_INIT))
@@ -104,7 +102,6 @@ class VarGNetV2(BaseModule):
         self.out_indices = out_indices
         self.out_channels = tuple(widths[index] for index in out_indices)
         self.out_strides = tuple(STRIDES[index] for index in out_indices)
-        self.frozen = frozen
 
         self.network_input = NetworkInput()
         self.stem = ConvBnAct(in_channels, widths[0], 3, stride=2)
@@ -116,25 +113,6 @@ class VarGNetV2(BaseModule):
             stages.append(Sequential(down, *(VarGBlock(wide, **block_options) for _ in range(num_blocks - 1))))
         # Stages that nobody reads would be parameters without gradient, an error under DDP.
         self.stages = ModuleList(stages[: out_indices[-1]])
-        if frozen:
-            self.requires_grad_(False)
-            self.train(self.training)
-
-    def train(self, mode: bool = True) -> VarGNetV2:
-        """Switch to training mode; a frozen trunk keeps its BN statistics.
-
-        Args:
-            mode: Whether to train.
-
-        Returns:
-            The trunk itself.
-        """
-        super().train(mode)
-        if self.frozen:
-            for module in self.modules():
-                if isinstance(module, nn.modules.batchnorm._BatchNorm):
-                    module.eval()
-        return self
 
     def forward(self, image_BCHW: Tensor) -> tuple[Tensor, ...]:
         """Extract features.
