@@ -74,7 +74,6 @@ def test_metadata_names_no_package_that_depends_on_the_machine(installed):
 
 
 def test_mim_trains_and_tests(installed, tiny_release, tmp_path):
-    pytest.importorskip("mim", reason="openmim is not installed (requirements/openmmlab.txt)")
     kind, site, environ = installed
     sizes = {
         "train_dataloader.dataset.pipeline.2.resize_hw": "(72,128)",
@@ -109,5 +108,4 @@ def test_mim_trains_and_tests(installed, tiny_release, tmp_path):
 
 
 def test_mim_shows_the_index(installed, tmp_path):
-    pytest.importorskip("mim", reason="openmim is not installed (requirements/openmmlab.txt)")
     assert "4pe_resize-multitask" in run(sys.executable, "-m", "mim", "search", "admlops", cwd=tmp_path, **installed[2])

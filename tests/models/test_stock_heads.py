@@ -8,10 +8,6 @@ import admlops.models  # noqa: F401
 from admlops.errors import ModelError
 from admlops.registry import MODELS
 
-pytest.importorskip("mmcv.ops", reason="mmcv without its operators")
-pytest.importorskip("mmdet.models")
-pytest.importorskip("mmseg.models")
-
 NMS = {"type": "nms", "iou_threshold": 0.65}
 YOLOX = {
     "type": "YOLOXHead",
