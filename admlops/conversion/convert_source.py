@@ -1,8 +1,8 @@
 """Run a converter: frames -> chunks on all cores -> a release folder that appears complete or not at all.
 
-While it runs, everything lies in ``OUT.partial``: finished chunks under names that hold a hash of the options and of the size
-and time of each source file, so that a conversion that was broken off continues and a source file that has changed since is
-converted again. At the end one rename makes it ``OUT``.
+While it runs, everything lies in ``OUT.partial``: finished chunks under names that hold a hash of the size and time of each
+source file and of what an annotation file says of the frames, so that a conversion that was broken off continues and a frame
+whose source has changed since is converted again. At the end one rename makes it ``OUT``.
 """
 
 from __future__ import annotations
@@ -151,7 +151,7 @@ def _survey(converter: Converter) -> _Plan:
                 raise ConversionError(f"frame {frame.sample_id!r} is listed twice", where=frame.listed_in, got=f"also {first}")
             seen.add(frame.sample_id)
             ids.update(orjson.dumps(frame.sample_id))
-            fingerprint.update(orjson.dumps(_file_states(frame)))
+            fingerprint.update(orjson.dumps((_file_states(frame), frame.annotation)))
         names.append(f"{len(names):08d}-{fingerprint.hexdigest()[:16]}.jsonl")
     if not seen:
         raise ConversionError(

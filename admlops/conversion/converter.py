@@ -29,11 +29,14 @@ class SourceFrame:
         sample_id: Unique in the split; also names derived files, so it holds no slash.
         files: Role (``image``, ``mask``, ``boxes``, ``lidar``...) -> file. All must exist.
         listed_in: ``file:line`` or folder that names the frame, for errors.
+        annotation: What a file of many frames says of this one, as JSON values; ``convert`` finds it here instead of reading
+            that file again.
     """
 
     sample_id: str
     files: Mapping[str, Path]
     listed_in: str
+    annotation: Any = None
 
 
 @dataclass

@@ -11,10 +11,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from admlops.conversion.box_labels import BoxLabels
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.png_file import PngFile, read_png
 from admlops.errors import ConversionError, nearest
@@ -75,18 +76,6 @@ class KittiObject:
         return None
 
 
-@dataclass
-class _Boxes:
-    boxes: list[list[float]] = field(default_factory=list)
-    categories: list[str] = field(default_factory=list)
-    ignore: list[bool] = field(default_factory=list)
-
-    def add(self, box_px: tuple[float, ...], category: str, ignore: bool) -> None:
-        self.boxes.append(list(box_px))
-        self.categories.append(category)
-        self.ignore.append(ignore)
-
-
 @dataclass(frozen=True)
 class KittiConverter(Converter):
     """KITTI object detection: boxes in the left colour camera, and the lidar sweep where ``velodyne`` is there."""
@@ -117,7 +106,7 @@ class KittiConverter(Converter):
     def convert(self, frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
         """Sort a frame's objects into the four tasks."""
         image = read_png(frame.files["image"])
-        labels = {task: _Boxes() for task in LABELLED}
+        labels = {task: BoxLabels() for task in LABELLED}
         for item in read_objects(frame.files["boxes"], image):
             writer.tally.count("source", item.type)
             _add_object(item, labels, writer)
@@ -131,7 +120,7 @@ class KittiConverter(Converter):
         }
         if "lidar" in frame.files:
             record["lidar"] = _lidar(frame, writer)
-        record["labels"] = {task: _label(task, boxes) for task, boxes in labels.items()}
+        record["labels"] = {task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()}
         record["attributes"] = {"source": self.name, "split": self.split}
         return record
 
@@ -222,37 +211,23 @@ def _parse_object(line: str, where: str, image: PngFile | None) -> KittiObject:
     return KittiObject(words[0], truncated, int(occluded), alpha_rad, (x1, y1, x2, y2))
 
 
-def _add_object(item: KittiObject, labels: dict[str, _Boxes], writer: FrameWriter) -> None:
+def _add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWriter) -> None:
     own = CLASS_OF_TYPE[item.type]
     if own is None:
         writer.tally.refuse(f"{item.type}: ignore box in every task")
         for task, names in LABELLED.items():
-            _ignore(labels[task], item, names)
+            labels[task].add_ignored(item.box_px, names)
         return
     # However much of it is cut off or covered: most of what KITTI's levels of difficulty leave out is the nearest traffic.
     for task, names in LABELLED.items():
         if own in names:
-            labels[task].add(item.box_px, own, ignore=False)
+            labels[task].add(item.box_px, own)
     if own == "vehicle":
         if side := item.facing:
-            labels["det_rear"].add(item.box_px, side, ignore=False)
+            labels["det_rear"].add(item.box_px, side)
         else:
             writer.tally.refuse(f"{item.type}, neither rear nor head: ignore box in det_rear")
-            _ignore(labels["det_rear"], item, LABELLED["det_rear"])
-
-
-def _ignore(boxes: _Boxes, item: KittiObject, names: tuple[str, ...]) -> None:
-    # An ignore box speaks for its own category only, so one is written for each class that the region may hide.
-    for name in names:
-        boxes.add(item.box_px, name, ignore=True)
-
-
-def _label(task: str, boxes: _Boxes) -> dict[str, Any]:
-    label: dict[str, Any] = {"boxes": boxes.boxes, "categories": boxes.categories}
-    if any(boxes.ignore):
-        label["ignore"] = boxes.ignore
-    label["labelled_categories"] = list(LABELLED[task])
-    return label
+            labels["det_rear"].add_ignored(item.box_px, LABELLED["det_rear"])
 
 
 def _lidar(frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
