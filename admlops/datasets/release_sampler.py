@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, TypeAlias
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from mmengine.dist import get_dist_info
@@ -11,13 +11,12 @@ from mmengine.dist import get_dist_info
 from admlops.datasets.keyed_permutation import U64Array, epoch_keys, permute, permute_in_windows
 from admlops.datasets.release_dataset import ReleaseDataset
 from admlops.datasets.sample_key import SampleKey
-from admlops.datasets.signature_mix import SignatureMix
+from admlops.datasets.stream_mix import StreamMix
 from admlops.errors import ConfigError, DataReleaseError
 from admlops.registry import DATA_SAMPLERS
 
 STATE_VERSION = 1
 _CHUNK = 1024
-_Shuffle: TypeAlias = Callable[[U64Array, U64Array, int, str], U64Array]
 
 
 @DATA_SAMPLERS.register_module()
@@ -26,8 +25,8 @@ class ReleaseSampler:
 
     Global position p -> sample is a pure function of (seed, data, mix), so it does not depend on ranks or workers: rank r of W
     takes positions r, r + W, ... Nothing is stored but a count. Each epoch holds every sample exactly ``duplicate`` times
-    (``mix="natural"``); under a ratio the same holds for every signature's own stream, so that the counts of its samples
-    differ by one at most.
+    (``mix="natural"``); under another mix the same holds for the own stream of every source or signature, so that the counts
+    of its samples differ by ``duplicate`` at most.
 
     ``iter`` may be called any number of times; each iterator starts at ``samples_consumed``, which the train loop sets from
     completed steps (a DataLoader prefetches, so what was drawn says nothing).
@@ -37,12 +36,14 @@ class ReleaseSampler:
         seed: Of the order; ``None`` takes the data set's. A Runner passes its own.
         shuffle: ``False`` walks through the release in order.
         shuffle_window: Shuffle windows of that many neighbouring lines, then inside them: reads stay local.
-        mix: ``"natural"``, or ``dict(ratio={signature: weight}, global_batch_size=)``: exactly the largest-remainder share of
-            every signature (``det_person+seg_lane``, sorted task names) in every global batch. Signatures not named are left
-            out.
+        mix: ``"natural"``: in proportion to size. ``"source_balanced"``: every entry of the release equally often, whatever its
+            size; with S entries every S positions hold each once, in an order of their own. ``dict(sources={name: weight})``:
+            so many times each, spread evenly over as many positions as the whole weights sum to; entries not named are left
+            out. ``dict(ratio={signature: weight}, global_batch_size=)``: exactly the largest-remainder share of every
+            signature (``det_person+seg_lane``, sorted task names) in every global batch; signatures not named are left out.
 
     Raises:
-        ConfigError: Unknown mix or signature, an empty signature, or no slot in a batch for one (E303).
+        ConfigError: Unknown mix, source or signature, an unusable weight, or no slot in a batch for a signature (E303).
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class ReleaseSampler:
         self.length = len(dataset)
         self.samples_consumed = 0
         self._metainfo = dataset.metainfo
-        self._mix = None if mix == "natural" else SignatureMix.from_config(mix, dataset.segments)
+        self._mix = None if mix == "natural" else StreamMix.from_config(mix, dataset.segments)
 
     def __len__(self) -> int:
         return -(-self.length // self.world_size)
@@ -77,7 +78,7 @@ class ReleaseSampler:
     @property
     def global_batch_size(self) -> int | None:
         """Samples of one step over all ranks that a ratio mix counts on; ``None`` where any will do."""
-        return None if self._mix is None else sum(self._mix.slots)
+        return None if self._mix is None or self._mix.ratio is None else self._mix.round_length
 
     def set_samples_consumed(self, count: int) -> None:
         """Set where the next iterator starts.
@@ -108,7 +109,7 @@ class ReleaseSampler:
             (N,) uint64 virtual indices into the data set.
         """
         if self._mix is not None:
-            return self._mix.indices_at(positions, self._shuffled)
+            return self._mix.indices_at(positions, self._shuffled, self.seed if self.shuffle else None)
         epochs, offsets = np.divmod(positions, np.uint64(self.length))
         return self._shuffled(epochs, offsets, self.length, "natural")
 
