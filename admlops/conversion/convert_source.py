@@ -237,7 +237,8 @@ def _convert_chunk(job: _Job) -> int:
 def _check_record(record: dict[str, Any], where: str) -> None:
     validate_record(record, where)
     for task, label in record["labels"].items():
-        for category in set(label.get("categories", ())) - set(label.get("category_sets", ())):
+        categories = {*label.get("categories", ()), *(line["category"] for line in label.get("polylines", ()))}
+        for category in categories - {None, *label.get("category_sets", ())}:
             CAMERA_TASKS[task].channel_of(category, where)
 
 

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from admlops.conversion.tally import Tally
+from admlops.conversion.tally import IGNORED, Tally
 from admlops.errors import ConversionError, nearest
 from admlops.task_spec import IGNORE_INDEX, TaskSpec
 
@@ -91,7 +91,7 @@ class FrameWriter:
         pixels = np.bincount(mask.ravel(), minlength=IGNORE_INDEX + 1)
         for value, class_name in enumerate((*task.channels, *set_names)):
             self.tally.count("classes", task.name, class_name, "pixels", by=int(pixels[value]))
-        self.tally.count("classes", task.name, "(ignore)", "pixels", by=int(pixels[IGNORE_INDEX]))
+        self.tally.count("classes", task.name, IGNORED, "pixels", by=int(pixels[IGNORE_INDEX]))
         return name
 
     @contextmanager

@@ -18,9 +18,9 @@ def build_report(converter: Converter, entry: str, tally: Tally) -> dict[str, An
         tally: Counts of the whole conversion.
 
     Returns:
-        JSON object: ``format, split, source, entry, records, image_sizes, classes {task: {class: {boxes, ignored | pixels}}},
-        unknown {task: [class...]}`` (all classes where the whole task is unknown), ``unknown_records`` (the same with the
-        number of records), ``source_categories, refused {reason: count}``.
+        JSON object: ``format, split, source, entry, records, image_sizes, classes {task: {class: {boxes, ignored | pixels |
+        lines, regions}}}, unknown {task: [class...]}`` (all classes where the whole task is unknown), ``unknown_records`` (the
+        same with the number of records), ``source_categories, refused {reason: count}``.
     """
     unknown = tally.section("unknown")
     return {

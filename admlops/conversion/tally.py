@@ -11,6 +11,9 @@ from admlops.task_spec import CAMERA_TASKS
 WHOLE_TASK = "*"
 """Stands for all classes of a task in ``unknown`` where a record lacks the task's key."""
 
+IGNORED = "(ignore)"
+"""Stands in ``classes`` for pixels, lines and regions that neither loss nor metric counts."""
+
 
 class Tally:
     """Counts of one conversion, or of a part of it.
@@ -20,7 +23,8 @@ class Tally:
 
     Attributes:
         counts: By path: ``("records",)``, ``("image_sizes", "480x360")``, ``("classes", task, class, "boxes" | "ignored" |
-            "pixels")``, ``("unknown", task, class | "*")`` in records, ``("source", category)`` and ``("refused", reason)``.
+            "pixels" | "lines" | "regions")``, ``("unknown", task, class | "*")`` in records, ``("source", category)`` and
+            ``("refused", reason)``.
     """
 
     def __init__(self, counts: Mapping[tuple[str, ...], int] | None = None) -> None:
@@ -45,7 +49,7 @@ class Tally:
         self.count("refused", reason, by=by)
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Count what can be read off a record: itself, its image size, its boxes, and what it leaves unknown.
+        """Count what can be read off a record: itself, its image size, its boxes and lines, and what it leaves unknown.
 
         Args:
             record: A valid record.
@@ -65,6 +69,10 @@ class Tally:
             categories = label.get("categories", ())
             for name, ignored in zip(categories, label.get("ignore") or [False] * len(categories), strict=True):
                 self.count("classes", task.name, name, "ignored" if ignored else "boxes")
+            for line in label.get("polylines", ()):
+                self.count("classes", task.name, line["category"] or IGNORED, "lines")
+            if regions := label.get("ignore_regions"):
+                self.count("classes", task.name, IGNORED, "regions", by=len(regions))
 
     def merge(self, other: Tally) -> None:
         """Add another tally's counts.

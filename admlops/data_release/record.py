@@ -196,9 +196,19 @@ def _check_polylines(task: str, label: Label) -> None:
     for i, polyline in enumerate(polylines):
         if type(polyline) is not dict or polyline.keys() != {"category", "points"}:
             raise _ShapeError(f"{path}[{i}]", "not a polyline", "{category, points}", polyline)
-        if type(polyline["category"]) is not str:
-            raise _ShapeError(f"{path}[{i}].category", "not a class's name", "a string", polyline["category"])
+        if polyline["category"] is not None and type(polyline["category"]) is not str:
+            expected = "a string; null where the line's pixels are to be ignored"
+            raise _ShapeError(f"{path}[{i}].category", "not a class's name", expected, polyline["category"])
         _check_points(f"{path}[{i}].points", polyline["points"], min_points=2)
+    if "ignore_regions" in label:
+        regions = label["ignore_regions"]
+        path = f"labels.{task}.ignore_regions"
+        if type(regions) is not list:
+            raise _ShapeError(path, "not a list", "[[[x, y], ...], ...], one list of corners a polygon", regions)
+        for i, corners in enumerate(regions):
+            _check_points(f"{path}[{i}]", corners, min_points=3)
+            if any(abs(value) >= _MAX_PX for corner in corners for value in corner):
+                raise _ShapeError(f"{path}[{i}]", "not in pixels", f"coordinates below {_MAX_PX:g}", corners)
 
 
 def _check_point_labels(task: str, label: Label) -> None:
@@ -265,7 +275,7 @@ def _refuse_unknown(path: str, members: Mapping[str, Any], known: Collection[str
 _PAYLOADS: dict[str, tuple[Callable[[str, Label], None], frozenset[str]]] = {
     "boxes": (_check_boxes, frozenset({"categories", "ignore"})),
     "mask": (_check_mask, frozenset()),
-    "polylines": (_check_polylines, frozenset()),
+    "polylines": (_check_polylines, frozenset({"ignore_regions"})),
     "point_labels": (_check_point_labels, frozenset({"taxonomy"})),
     "boxes_3d": (_check_listed("boxes_3d"), frozenset({"categories", "ignore", "taxonomy"})),
     "polygons": (_check_listed("polygons"), frozenset({"categories", "ignore", "taxonomy"})),

@@ -100,6 +100,22 @@ def test_task_tags_hide_what_the_record_holds(tmp_path: Path) -> None:
     assert [set(person[i]["labels"]) for i in range(2)] == [{"det_person"}, {"det_person"}]
 
 
+def test_lines_without_a_category_and_regions_are_ignored_below_the_others(load: Callable[..., Any]) -> None:
+    # 6 rows high: lines are 6 * 8 / 720 px wide, which touches no pixel's centre unless they run along it.
+    label = {
+        "polylines": [
+            {"category": "solid_white", "points": [[2.5, 0], [2.5, 6]]},
+            {"category": None, "points": [[0, 1.5], [8, 1.5]]},
+        ],
+        "ignore_regions": [[[5, 3], [7, 3], [7, 5], [5, 5]]],
+    }
+    expected = np.zeros(HW, np.uint8)
+    expected[3:6, 5:8] = 255
+    expected[1] = 255
+    expected[:, 2] = 2
+    assert load({"seg_lane": label})["seg_lane"].mask.tolist() == expected.tolist()
+
+
 def test_polylines_take_the_original_height(load: Callable[..., Any]) -> None:
     # 6 rows: 8 * 6 / 720 = 0.067 px wide, so only centres on the line count: y = 2.5 is row 2.
     label = {"polylines": [{"category": "solid_yellow", "points": [[0, 2.5], [8, 2.5]]}]}

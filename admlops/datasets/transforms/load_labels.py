@@ -26,7 +26,8 @@ FRAMES = {"input": "labels", "original": "original_labels"}
 class LoadLabels:
     """Read the labels of every labelled task, in pixels of the original image.
 
-    Polylines are drawn 8 px wide per 720 image rows of the original. A task that the record does not label is absent.
+    Polylines are drawn 8 px wide per 720 image rows of the original, those without a category and ``ignore_regions`` below
+    the others, as 255. A task that the record does not label is absent.
 
     Args:
         frame: ``"input"`` fills ``labels``, which later transforms move with the image: place it before the first
@@ -88,16 +89,26 @@ def _load_mask(
     recorded_hw = (results["image"]["height"], results["image"]["width"])
     kind, payload = _payload(task, label, ("mask", "polylines") if task.kind is TaskKind.LANE else ("mask",), where)
     if kind == "polylines":
-        mask = np.zeros(recorded_hw, dtype=np.uint8)
-        for polyline in payload:
-            value = _label_value(task, polyline["category"], availability, where)
-            draw_polyline(mask, np.array(polyline["points"], dtype=np.float64), lane_width_px(recorded_hw[0]), value)
-        return SegmentationAnnotation(mask, availability)
+        return SegmentationAnnotation(_draw_lanes(task, label, availability, recorded_hw, where), availability)
     path = resolve_path(results["base_dir"], payload, where)
     mask = decode_mask(read_bytes(path, "mask", where), path, where)
     check_size(mask, recorded_hw, "mask", path, where)
     _check_values(task, mask, availability, path, where)
     return SegmentationAnnotation(mask, availability)
+
+
+def _draw_lanes(
+    task: TaskSpec, label: Mapping[str, Any], availability: LabelAvailability, recorded_hw: tuple[int, int], where: object
+) -> npt.NDArray[np.uint8]:
+    mask = np.zeros(recorded_hw, dtype=np.uint8)
+    for corners in label.get("ignore_regions", ()):
+        cv2.fillPoly(mask, [np.round(corners).astype(np.int32)], IGNORE_INDEX)
+    # What is known lies above what is not.
+    for polyline in sorted(label["polylines"], key=lambda line: line["category"] is not None):
+        category = polyline["category"]
+        value = IGNORE_INDEX if category is None else _label_value(task, category, availability, where)
+        draw_polyline(mask, np.array(polyline["points"], dtype=np.float64), lane_width_px(recorded_hw[0]), value)
+    return mask
 
 
 def _payload(task: TaskSpec, label: Mapping[str, Any], kinds: Sequence[str], where: object) -> tuple[str, Any]:
