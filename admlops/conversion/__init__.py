@@ -4,17 +4,26 @@ May import ``data_release``, ``task_spec`` and ``errors``; no torch, no mm* pack
 """
 
 from admlops.conversion.camvid import CamVidConverter
+from admlops.conversion.cityscapes import CityscapesConverter
 from admlops.conversion.convert_source import convert_source
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.kitti import KittiConverter
 from admlops.conversion.report import format_report
 
-CONVERTERS: dict[str, type[Converter]] = {converter.name: converter for converter in (CamVidConverter, KittiConverter)}
+CONVERTERS: dict[str, type[Converter]] = {
+    converter.name: converter
+    for converter in (
+        CamVidConverter,
+        CityscapesConverter,
+        KittiConverter,
+    )
+}
 """The converter of each source format, by the name that the command line knows."""
 
 __all__ = [
     "CONVERTERS",
     "CamVidConverter",
+    "CityscapesConverter",
     "Converter",
     "FrameWriter",
     "KittiConverter",

@@ -15,13 +15,11 @@ from enum import Enum
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
-import numpy as np
-import numpy.typing as npt
-
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
-from admlops.conversion.png_file import PngFile, read_png
+from admlops.conversion.mask_classes import MaskClasses, check_mask_size
+from admlops.conversion.png_file import read_png
 from admlops.errors import ConversionError
-from admlops.task_spec import CAMERA_TASKS, IGNORE_INDEX
+from admlops.task_spec import CAMERA_TASKS
 
 TASK = CAMERA_TASKS["seg_default"]
 VEGETATION_SET = "vegetation_or_terrain"
@@ -98,26 +96,8 @@ class CamVidConverter(Converter):
     def convert(self, frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
         """Map the mask's ids to channels of ``seg_default``."""
         image, mask_file = read_png(frame.files["image"]), read_png(frame.files["mask"])
-        if (image.width, image.height) != (mask_file.width, mask_file.height):
-            raise ConversionError(
-                "mask and image differ in size",
-                where=mask_file.path,
-                expected=f"{image.width}x{image.height} like {image.path}",
-                got=f"{mask_file.width}x{mask_file.height}",
-            )
-        ids = _read_ids(mask_file)
-        pixels = np.bincount(ids.ravel(), minlength=len(CLASS_OF_ID))
-        for (name, target), number in zip(CLASS_OF_ID, pixels, strict=True):
-            writer.tally.count("source", f"{name} (pixels)", by=int(number))
-            if target is None:
-                writer.tally.refuse(f"{name} pixels: ignored", by=int(number))
-        sets = (VEGETATION_SET,) if self.tree == TreeMeaning.SET.value else ()
-        mask = self._channel_of_id()[ids]
-        label: dict[str, Any] = {"mask": writer.write_mask(mask, f"masks/{frame.sample_id}.png", TASK, sets)}
-        if sets:
-            label["category_sets"] = {VEGETATION_SET: ["vegetation", "terrain"]}
-        else:
-            label["labelled_categories"] = [name for name in TASK.classes if name != "terrain"]
+        check_mask_size(mask_file, image)
+        label = self._classes().write(mask_file.read_index_mask(), f"masks/{frame.sample_id}.png", mask_file.path, writer)
         path = writer.reference(image.path, f"images/{frame.sample_id}.png")
         return {
             "sample_id": frame.sample_id,
@@ -138,28 +118,8 @@ class CamVidConverter(Converter):
             got=f"lists: {', '.join(present)}" if present else "no list at all",
         )
 
-    def _channel_of_id(self) -> npt.NDArray[np.uint8]:
-        channels = []
-        for _, target in CLASS_OF_ID:
-            if target is None:
-                channels.append(IGNORE_INDEX)
-            elif target != VEGETATION_SET:
-                channels.append(TASK.channel_of(target))
-            elif self.tree == TreeMeaning.SET.value:
-                channels.append(TASK.num_channels)  # the first (only) category set
-            else:
-                channels.append(TASK.channel_of("vegetation"))
-        return np.array(channels, dtype=np.uint8)
-
-
-def _read_ids(mask_file: PngFile) -> npt.NDArray[np.uint8]:
-    ids = mask_file.read_index_mask()
-    if ids.max() >= len(CLASS_OF_ID):
-        row, column = np.argwhere(ids >= len(CLASS_OF_ID))[0]
-        raise ConversionError(
-            "the mask holds an id that CamVid does not have",
-            where=f"{mask_file.path} (row {row}, column {column})",
-            expected=f"0 to {len(CLASS_OF_ID) - 1}",
-            got=int(ids[row, column]),
-        )
-    return ids
+    def _classes(self) -> MaskClasses:
+        if self.tree == TreeMeaning.SET.value:
+            return MaskClasses(TASK, dict(enumerate(CLASS_OF_ID)), {VEGETATION_SET: ("vegetation", "terrain")})
+        named = {"tree": "vegetation"}
+        return MaskClasses(TASK, {i: (name, named.get(name, target)) for i, (name, target) in enumerate(CLASS_OF_ID)})

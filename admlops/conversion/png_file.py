@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import struct
 import zlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +16,8 @@ import numpy.typing as npt
 from admlops.errors import ConversionError
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _DEPTH_8 = 0, 8
+_GREY, _PALETTE = 0, 3
+_NUM_CHUNK_BYTES = 12  # length, kind and checksum around a chunk's data
 
 
 @dataclass(frozen=True)
@@ -37,16 +40,23 @@ class PngFile:
     color_type: int
     content: bytes
 
-    def read_index_mask(self) -> npt.NDArray[np.uint8]:
+    def read_index_mask(self, palette: Sequence[tuple[int, int, int]] = ()) -> npt.NDArray[np.uint8]:
         """Decode a mask that holds one class index a pixel.
+
+        Args:
+            palette: Where given, a palette PNG is accepted too whose first colours are these: another order of colours would
+                mean another order of classes.
 
         Returns:
             (height, width) uint8.
 
         Raises:
-            ConversionError: Not one 8-bit channel, or the pixels cannot be decoded.
+            ConversionError: Not one 8-bit channel, another palette, or the pixels cannot be decoded.
         """
-        if (self.color_type, self.bit_depth) != (_GREY, _DEPTH_8):
+        if palette and (self.color_type, self.bit_depth) == (_PALETTE, 8):
+            self._check_palette(palette)
+            return np.asarray(self._decode(_as_grey(self.content)), dtype=np.uint8)
+        if (self.color_type, self.bit_depth) != (_GREY, 8):
             raise ConversionError(
                 "the mask is not an index PNG",
                 where=self.path,
@@ -54,10 +64,44 @@ class PngFile:
                 got=f"PNG colour type {self.color_type}, {self.bit_depth} bits",
                 remedy="this is another variant of the data set (colour-coded masks?); convert the index variant",
             )
-        mask = cv2.imdecode(np.frombuffer(self.content, np.uint8), cv2.IMREAD_UNCHANGED)
-        if mask is None or mask.shape != (self.height, self.width):
+        return np.asarray(self._decode(self.content), dtype=np.uint8)
+
+    def read_instance_map(self) -> npt.NDArray[np.uint16]:
+        """Decode a map that holds one instance number a pixel.
+
+        Returns:
+            (height, width) uint16.
+
+        Raises:
+            ConversionError: Not one channel of 8 or 16 bits, or the pixels cannot be decoded.
+        """
+        if self.color_type != _GREY or self.bit_depth not in {8, 16}:
+            raise ConversionError(
+                "the instance map is not a grey PNG",
+                where=self.path,
+                expected="one channel of 8 or 16 bits: the instance of each pixel",
+                got=f"PNG colour type {self.color_type}, {self.bit_depth} bits",
+            )
+        return np.asarray(self._decode(self.content), dtype=np.uint16)
+
+    def _decode(self, content: bytes) -> npt.NDArray[Any]:
+        pixels = cv2.imdecode(np.frombuffer(content, np.uint8), cv2.IMREAD_UNCHANGED)
+        if pixels is None or pixels.shape != (self.height, self.width):
             raise _damaged(self.path, "pixels that decode", "none")
-        return np.asarray(mask, dtype=np.uint8)
+        return np.asarray(pixels)
+
+    def _check_palette(self, palette: Sequence[tuple[int, int, int]]) -> None:
+        data = b"".join(data for kind, data in _chunks(self.content) if kind == b"PLTE")
+        for index, expected in enumerate(palette):
+            got = tuple(data[3 * index : 3 * index + 3])
+            if got != tuple(expected):
+                raise ConversionError(
+                    "the mask has another palette",
+                    where=self.path,
+                    expected=f"colour {expected} for index {index}",
+                    got=got or "no such colour",
+                    remedy="convert the index variant of the masks",
+                )
 
 
 def read_png(path: Path) -> PngFile:
@@ -78,10 +122,10 @@ def read_png(path: Path) -> PngFile:
     offset = len(_SIGNATURE)
     header: tuple[int, int, int, int] | None = None
     while True:
-        if offset + 12 > len(content):
-            raise _truncated(path, offset + 12, len(content))
+        if offset + _NUM_CHUNK_BYTES > len(content):
+            raise _truncated(path, offset + _NUM_CHUNK_BYTES, len(content))
         length, kind = struct.unpack_from(">I4s", content, offset)
-        end = offset + 12 + length
+        end = offset + _NUM_CHUNK_BYTES + length
         if end > len(content):
             raise _truncated(path, end, len(content))
         (checksum,) = struct.unpack_from(">I", content, end - 4)
@@ -95,6 +139,25 @@ def read_png(path: Path) -> PngFile:
             width, height, bit_depth, color_type = header
             return PngFile(path, width, height, bit_depth, color_type, content)
         offset = end
+
+
+def _chunks(content: bytes) -> Iterator[tuple[bytes, bytes]]:
+    offset = len(_SIGNATURE)
+    while offset < len(content):
+        length, kind = struct.unpack_from(">I4s", content, offset)
+        yield kind, content[offset + 8 : offset + 8 + length]
+        offset += _NUM_CHUNK_BYTES + length
+
+
+def _as_grey(content: bytes) -> bytes:
+    """Declare a palette PNG grey: OpenCV gives the colours of a palette, here its indices are wanted."""
+    parts = [_SIGNATURE]
+    for kind, data in _chunks(content):
+        if kind == b"IHDR":
+            data = data[:9] + bytes([_GREY]) + data[10:]
+        if kind in {b"IHDR", b"IDAT", b"IEND"}:
+            parts += [struct.pack(">I", len(data)), kind, data, struct.pack(">I", zlib.crc32(kind + data))]
+    return b"".join(parts)
 
 
 def _truncated(path: Path, expected_bytes: int, got_bytes: int) -> ConversionError:

@@ -15,6 +15,7 @@ from admlops.errors import ConversionError
 # Channels of seg_default: road 0, sidewalk 1, building 2, fence 3, pole 4, sign 5, vegetation 6, terrain 7, sky 8, person 9,
 # cyclist 10, vehicle 11; 12 = the first category set.
 TREE_AS_SET = [[8, 2, 4, 0], [1, 12, 5, 3], [11, 9, 10, 255]]
+IDS = "0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11"
 TREE_AS_VEGETATION = [[8, 2, 4, 0], [1, 6, 5, 3], [11, 9, 10, 255]]
 
 
@@ -103,7 +104,7 @@ def test_mask_faults(camvid_source, tmp_path):
     unknown_id = np.zeros((3, 4), np.uint8)
     unknown_id[1, 2] = 12
     error = fault(unknown_id)
-    assert (str(error.where), error.expected, error.got) == (f"{mask} (row 1, column 2)", "0 to 11", 12)
+    assert (str(error.where), error.expected, error.got) == (f"{mask} (row 1, column 2)", f"one of {IDS}", 12)
     error = fault(np.zeros((3, 5), np.uint8))
     assert error.what == "mask and image differ in size"
     assert (error.where, error.got) == (mask, "5x3")
