@@ -56,6 +56,7 @@ def test_types_become_classes_of_four_tasks(kitti_source, tmp_path):
         ("2.36", None),
         ("3.14", None),
         ("-3.14", None),
+        ("4.71", "vehicle_rear"),  # a turn more than -1.57
     ],
 )
 def test_rear_and_head_from_alpha(kitti_source, tmp_path, alpha, side):
@@ -128,7 +129,7 @@ def test_lidar_where_velodyne_is_there(kitti_source, tmp_path):
         (f"Car nan 0 -1.57 {BOX}", "finite numbers", "Car nan"),
         (f"Car 1.50 0 -1.57 {BOX}", "truncated within 0 to 1", "1.50"),
         (f"Car 0.00 4 -1.57 {BOX}", "occluded 0, 1, 2 or 3", "4"),
-        (f"Car 0.00 0 -10 {BOX}", "alpha within -pi to pi", "-10"),
+        (f"Car 0.00 0 -10 {BOX}", "alpha within -2 pi to 2 pi", "-10"),
         ("Car 0.00 0 -1.57 50 20 50 60 1 1 1 1 1 1 1", "left < right", "50 20 50 60"),
         ("Car 0.00 0 -1.57 10 20 250 60 1 1 1 1 1 1 1", r"inside of the image \(200x100", "10 20 250 60"),
     ],
