@@ -48,6 +48,21 @@ def test_the_configs_of_the_resize_network_are_there():
     }
 
 
+def test_the_crop_network_cuts_what_the_resize_network_shrinks():
+    crop, resize = (load_config(f"configs/4pe_{kind}/multitask.py") for kind in ("crop", "resize"))
+    names = {Path(name).stem for name in CONFIGS if "4pe_crop" in name}
+    assert names == {"multitask", *crop.model.branches}
+    assert list(crop.model.branches) == [name for name in resize.model.branches if name != "seg_default"]
+    assert (crop.model.neck.pop("upscale_group_base"), resize.model.neck.pop("upscale_group_base")) == (4, 8)
+    assert (crop.model.backbone, crop.model.neck) == (resize.model.backbone, resize.model.neck)
+    steps = [type_name(step) for step in crop.train_dataloader.dataset.pipeline]
+    assert steps == ["LoadImage", "LoadLabels", "RandomCrop", "RandomFlip", "Photometric", "PackMultiTask"]
+    assert crop.train_dataloader.dataset.pipeline[2].crop_hw == (448, 1216)
+    steps = [type_name(step) for step in crop.val_dataloader.dataset.pipeline]
+    assert steps == ["LoadImage", "LoadLabels", "PackMultiTask"]
+    assert crop.work_dir != resize.work_dir
+
+
 @pytest.mark.parametrize("name", CONFIGS)
 def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
     cfg = load_config(name)

@@ -53,7 +53,8 @@ def installed(request, checkout, tmp_path_factory):
 def test_package_carries_configs_tools_and_index(installed, checkout):
     kind, site, _ = installed
     mim = (checkout if kind == "editable" else site) / "admlops" / ".mim"
-    for name in (f"configs/4pe_resize/{CONFIG}", "configs/_base_/default_runtime.py", "tools/train.py", "model-index.yml"):
+    folders = ("4pe_crop/multitask.py", f"4pe_resize/{CONFIG}", "_base_/default_runtime.py")
+    for name in (*(f"configs/{name}" for name in folders), "tools/train.py", "model-index.yml"):
         assert (mim / name).is_file(), name
     # Editing a config of the checkout has to change what an editable install runs.
     assert (mim / "configs").is_symlink() == (kind == "editable")
@@ -108,4 +109,14 @@ def test_mim_trains_and_tests(installed, tiny_release, tmp_path):
 
 
 def test_mim_shows_the_index(installed, tmp_path):
-    assert "4pe_resize-multitask" in run(sys.executable, "-m", "mim", "search", "admlops", cwd=tmp_path, **installed[2])
+    shown = run(sys.executable, "-m", "mim", "search", "admlops", cwd=tmp_path, **installed[2])
+    assert "4pe_resize-multitask" in shown
+    assert "4pe_crop-multitask" in shown
+
+
+def test_mim_wants_the_path_of_a_config_whose_name_two_networks_have(installed, tmp_path):
+    command = [sys.executable, "-m", "mim", "train", "admlops", "multitask.py", "--gpus", "0", "--launcher", "none"]
+    done = subprocess.run(command, cwd=tmp_path, env=os.environ | installed[2], capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    for name in ("4pe_crop/multitask.py", "4pe_resize/multitask.py"):
+        assert name in done.stderr

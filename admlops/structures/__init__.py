@@ -3,5 +3,6 @@
 from admlops.structures.label_availability import LabelAvailability
 from admlops.structures.multi_task_data_sample import MultiTaskDataSample, TaskLabel
 from admlops.structures.output_spec import OutputSpec, TensorSpec
+from admlops.structures.shown_window import shown_window
 
-__all__ = ["LabelAvailability", "MultiTaskDataSample", "OutputSpec", "TaskLabel", "TensorSpec"]
+__all__ = ["LabelAvailability", "MultiTaskDataSample", "OutputSpec", "TaskLabel", "TensorSpec", "shown_window"]

@@ -64,4 +64,5 @@ param_scheduler = schedule["param_scheduler"]
 # What only builds others ends here: to change it on the command line, name the value that it built.
 del data_release, val_data_release, batch_size, load_threads, prefetch, shuffle_window, resize_hw, resize_type, crop_hw
 del det_branch, seg_branch, lane_branch, network, train_loader, eval_loader, evaluator, one_cycle
+del camera_network, training_samples, evaluation_samples
 del det_tasks, seg_tasks, yolox, rtmdet, fcn, schedule

@@ -1,31 +1,16 @@
 """What all configs of the resize network share: data release, sizes, network, devices, loading.
 
 Single-task files hold what is special to a task; ``multitask.py`` holds what is special to a training (solver, run-time,
-``fusion_bn_patterns``). Variables that only build others, and helpers, are deleted at the end of each of them.
+``fusion_bn_patterns``). Variables that only build others, and helpers, are deleted at the end of each of them. What this
+network and ``4pe_crop`` have in common is built in ``_base_/camera_network.py``.
 """
 
 from mmengine.config import read_base
-from mmengine.dataset import DefaultSampler
-from mmengine.runner import TestLoop, ValLoop
 
-from admlops.datasets import ReleaseDataset, ReleaseSampler, init_worker
-from admlops.datasets.transforms import (
-    LoadImage,
-    LoadLabels,
-    PackMultiTask,
-    Photometric,
-    RandomCrop,
-    RandomFlip,
-    ResizeMinMax,
-)
-from admlops.evaluation import DetectionMetric, LaneMetric, MultiTaskEvaluator, SemanticMetric
-from admlops.models.backbones import VarGNetV2
-from admlops.models.data_preprocessors import MultiTaskDataPreprocessor
-from admlops.models.detectors import MultiTaskDetector
-from admlops.models.heads import CenterLtrbHead, SegHead
-from admlops.models.necks import VarGUNet
+from admlops.datasets.transforms import RandomCrop, ResizeMinMax
 
 with read_base():
+    from .._base_.camera_network import *
     from .._base_.default_runtime import *
     from .._base_.schedules import one_cycle
 
@@ -48,30 +33,9 @@ resize_type = "min_max_pairs"
 crop_hw = (512, 960)
 
 
-def det_branch(task, loss_weight=1.0):
-    """Branch of a detection task at stride 4."""
-    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=CenterLtrbHead))}
-
-
-def seg_branch(task, loss_weight=6.0):
-    """Branch of a semantic task at stride 4; Dice, because small classes drown in a mean over pixels."""
-    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead, dice_weight=2.0))}
-
-
-def lane_branch(task, loss_weight=2.0):
-    """Branch of a lane task at stride 4."""
-    return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead))}
-
-
 def network(branches):
     """VarGNetV2 0.5x with group bases 8 and 8 (``vargnet_v2_g8g8_0_5x``), and these branches."""
-    return dict(
-        type=MultiTaskDetector,
-        data_preprocessor=dict(type=MultiTaskDataPreprocessor, channels_last=True),
-        backbone=dict(type=VarGNetV2, arch="0.5x", group_base=8),
-        neck=dict(type=VarGUNet, in_channels=(16, 32, 64, 128), out_channels=32, upscale_group_base=8),
-        branches=branches,
-    )
+    return camera_network(branches, upscale_group_base=8)
 
 
 def train_loader(
@@ -85,61 +49,14 @@ def train_loader(
     photometric=None,
 ):
     """Load training samples of these tasks: resized, cropped, flipped, in other light."""
-    return dict(
-        batch_size=batch_size,
-        num_workers=load_threads,
-        prefetch_factor=prefetch,
-        persistent_workers=True,
-        worker_init_fn=dict(type=init_worker),
-        sampler=dict(type=ReleaseSampler, shuffle_window=shuffle_window, mix=mix),
-        dataset=dict(
-            type=ReleaseDataset,
-            data_release=dict(**release, tasks=tasks),
-            pipeline=[
-                dict(type=LoadImage),
-                dict(type=LoadLabels, frame="input"),
-                dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type),
-                dict(type=RandomCrop, crop_hw=crop_hw),
-                dict(type=RandomFlip, prob=0.5),
-                dict(type=Photometric, **(photometric or {})),
-                dict(type=PackMultiTask),
-            ],
-        ),
-    )
+    geometry = [
+        dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type),
+        dict(type=RandomCrop, crop_hw=crop_hw),
+    ]
+    return training_samples(tasks, release, geometry, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
 
 
 def eval_loader(tasks, release=val_data_release, resize_hw=resize_hw, load_threads=load_threads):
     """Load samples for validation: resized without a crop; labels stay in original pixels."""
-    return dict(
-        batch_size=1,
-        num_workers=load_threads,
-        prefetch_factor=prefetch,
-        persistent_workers=False,
-        worker_init_fn=dict(type=init_worker),
-        sampler=dict(type=DefaultSampler, shuffle=False),
-        dataset=dict(
-            type=ReleaseDataset,
-            data_release=dict(**release, tasks=tasks),
-            test_mode=True,
-            pipeline=[
-                dict(type=LoadImage),
-                dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type),
-                dict(type=LoadLabels, frame="original"),
-                dict(type=PackMultiTask),
-            ],
-        ),
-    )
-
-
-def evaluator(det_tasks=(), seg_tasks=(), lane_tasks=()):
-    """Measure these tasks."""
-    return dict(
-        type=MultiTaskEvaluator,
-        metrics=[dict(type=DetectionMetric, task=task) for task in det_tasks]
-        + [dict(type=SemanticMetric, task=task) for task in seg_tasks]
-        + [dict(type=LaneMetric, task=task) for task in lane_tasks],
-    )
-
-
-val_cfg = dict(type=ValLoop)
-test_cfg = dict(type=TestLoop)
+    geometry = [dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type)]
+    return evaluation_samples(tasks, release, geometry, load_threads, prefetch)

@@ -1,11 +1,13 @@
 """The table of sizes, row by row; every pixel must come from where ``input_from_original`` says."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from tiny_release import make_results
 
 from admlops.datasets import DetectionAnnotation, SegmentationAnnotation
-from admlops.datasets.transforms import ExportGeometry, PadTo, RandomCrop, RandomFlip, ResizeMinMax
+from admlops.datasets.transforms import ExportGeometry, PackMultiTask, PadTo, RandomCrop, RandomFlip, ResizeMinMax
 from admlops.errors import ConfigError
 from admlops.structures import LabelAvailability
 from admlops.task_spec import CAMERA_TASKS
@@ -102,11 +104,61 @@ def test_export_sizes(original_hw: tuple, halved_hw: tuple, cut_rows: int, input
     _check_pixels(results, original_hw)
 
 
+CROP_EXPORT = ExportGeometry((448, 1216), pyramid_step=0, place_yx=(0.5, 0.5))
+
+
+@pytest.mark.parametrize(
+    ("original_hw", "shown_hw", "top_left"),
+    [
+        ((720, 1280), (448, 1216), (136, 32)),
+        ((1080, 1920), (448, 1216), (316, 352)),
+        ((375, 1242), (375, 1216), (0, 13)),  # KITTI: lower than the window, so padded
+    ],
+)
+def test_export_of_the_crop_network_is_a_window_around_the_horizon(
+    original_hw: tuple, shown_hw: tuple, top_left: tuple
+) -> None:
+    results = CROP_EXPORT(_road(original_hw))
+    assert results["img"].shape == (448, 1216, 3)
+    assert results["img_shape"] == shown_hw
+    np.testing.assert_array_equal(results["input_from_original"], [[1, 0, -top_left[1]], [0, 1, -top_left[0]], [0, 0, 1]])
+    _check_pixels(results, original_hw)
+
+
+def test_what_the_export_cuts_off_is_in_no_metric() -> None:
+    # The window shows rows 136 to 583 and columns 32 to 1247.
+    boxes = np.array(
+        [[100, 300, 140, 340], [100, 86, 140, 186], [100, 36, 140, 156], [100, 0, 140, 130], [0, 600, 1280, 720]], np.float32
+    )
+    label = replace(
+        _road((720, 1280))["labels"]["det_person"], bboxes=boxes, labels=np.arange(5), ignore_flags=np.zeros(5, bool)
+    )
+    results = CROP_EXPORT(_road((720, 1280)))
+    results |= {"original_labels": {"det_person": label}, "sample_id": "a", "source": "b", "img_path": "c"}
+    found = PackMultiTask()(results)["data_samples"].gt_original.det_person.instances
+    # Whole; half of it seen: clipped; a sixth: ignored; nothing: gone.
+    assert found.bboxes.tolist() == [[100, 300, 140, 340], [100, 136, 140, 186], [100, 136, 140, 156]]
+    assert found.labels.tolist() == [0, 1, 2]
+    assert found.ignore_flags.tolist() == [False, False, True]
+
+
+def test_a_whole_image_keeps_every_box() -> None:
+    results = RESIZE(_road((940, 1824)))
+    boxes = np.array([[0, 0, 1824, 940], [1823.5, 0, 1824, 1]], np.float32)
+    label = replace(results["labels"]["det_person"], bboxes=boxes, labels=np.arange(2), ignore_flags=np.zeros(2, bool))
+    results |= {"original_labels": {"det_person": label}, "sample_id": "a", "source": "b", "img_path": "c"}
+    found = PackMultiTask()(results)["data_samples"].gt_original.det_person.instances
+    assert found.bboxes.tolist() == boxes.tolist()
+    assert not found.ignore_flags.any()
+
+
 def test_unknown_export_size_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"(?s)no export input.*940x1824, 1080x1920, 1080x2280.*got: +720x1280"):
         ExportGeometry()(_road((720, 1280)))
     with pytest.raises(ConfigError, match="does not fit"):
         ExportGeometry(input_hw=(512, 960))(_road((720, 1280)))
+    with pytest.raises(ConfigError, match="place_yx within 0 and 1"):
+        ExportGeometry((448, 1216), pyramid_step=0, place_yx=(136, 32))
 
 
 def test_padding_for_validation() -> None:

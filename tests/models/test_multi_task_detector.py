@@ -200,7 +200,8 @@ def test_predictions_return_to_the_pixels_of_the_original():
         bboxes=torch.tensor([[0.0, 0, 10, 10], [-30, 50, 20, 300]]), scores=torch.ones(2), labels=torch.zeros(2).long()
     )
     moved = to_original(found, meta, (64, 96))
-    assert moved.bboxes.tolist() == [[20, 40, 40, 60], [0, 140, 60, 200]]
+    # Clipped to what the input shows, columns 20 to 211 and rows 40 to 167.
+    assert moved.bboxes.tolist() == [[20, 40, 40, 60], [20, 140, 60, 168]]
     mask = torch.zeros(64, 96, dtype=torch.uint8)
     mask[10:20, 30:50] = 3
     original = to_original(PixelData(data=mask[None]), meta, (64, 96)).data[0]

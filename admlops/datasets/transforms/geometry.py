@@ -41,15 +41,17 @@ def resize(results: Results, size_hw: tuple[int, int]) -> None:
     """Scale to a size: image bilinear, masks by the nearest pixel centre, boxes exactly.
 
     Args:
-        results: Changed in place; must not be padded yet.
+        results: Changed in place; must not be padded yet. ``img`` may have fewer pixels than ``img_shape`` says, each of them
+            a whole block of those.
         size_hw: Height and width in px.
     """
-    old_h, old_w = results["img"].shape[:2]
+    old_h, old_w = results["img_shape"]
     new_h, new_w = size_hw
+    if results["img"].shape[:2] != (new_h, new_w):
+        results["img"] = cv2.resize(results["img"], (new_w, new_h), interpolation=cv2.INTER_LINEAR)
     if (old_h, old_w) == (new_h, new_w):
         return
     scale_xy = (new_w / old_w, new_h / old_h)
-    results["img"] = cv2.resize(results["img"], (new_w, new_h), interpolation=cv2.INTER_LINEAR)
     _move(results, np.diag([*scale_xy, 1.0]))
     results["img_shape"] = size_hw
     _map_labels(
@@ -81,7 +83,8 @@ def crop(results: Results, top_left_yx: tuple[int, int], size_hw: tuple[int, int
             results["labels"][name] = replace(label, mask=label.mask[top:bottom, left:right])
         else:
             shifted = label.bboxes - np.array([left, top, left, top], dtype=np.float32)
-            results["labels"][name] = _cut_boxes(replace(label, bboxes=shifted), results["img_shape"], rule)
+            valid_h, valid_w = results["img_shape"]
+            results["labels"][name] = cut_boxes(replace(label, bboxes=shifted), (0, 0, valid_w, valid_h), rule)
 
 
 def pad(results: Results, size_hw: tuple[int, int]) -> None:
@@ -142,9 +145,21 @@ def _map_labels(
     }
 
 
-def _cut_boxes(label: DetectionAnnotation, valid_hw: tuple[int, int], rule: CutBoxRule) -> DetectionAnnotation:
-    h, w = valid_hw
-    clipped = np.clip(label.bboxes, 0, np.array([w, h, w, h], dtype=np.float32))
+def cut_boxes(
+    label: DetectionAnnotation, window_xyxy: tuple[float, float, float, float], rule: CutBoxRule
+) -> DetectionAnnotation:
+    """Apply the rule for boxes at the border of a window.
+
+    Args:
+        label: Boxes, in the window's frame.
+        window_xyxy: Left, top, right, bottom, px.
+        rule: What becomes of boxes that it cuts.
+
+    Returns:
+        The boxes that are left.
+    """
+    low_high = np.array(window_xyxy, dtype=np.float32)
+    clipped = np.clip(label.bboxes, np.tile(low_high[:2], 2), np.tile(low_high[2:], 2))
     size = clipped[:, 2:] - clipped[:, :2]
     full = label.bboxes[:, 2:] - label.bboxes[:, :2]
     visible = size.prod(axis=1) / full.prod(axis=1)

@@ -11,9 +11,9 @@ import torch
 from mmengine.structures import InstanceData, PixelData
 
 from admlops.datasets.task_annotation import DetectionAnnotation, TaskAnnotation
-from admlops.datasets.transforms.geometry import Results
+from admlops.datasets.transforms.geometry import CutBoxRule, Results, cut_boxes
 from admlops.registry import TRANSFORMS
-from admlops.structures import MultiTaskDataSample, TaskLabel
+from admlops.structures import MultiTaskDataSample, TaskLabel, shown_window
 from admlops.structures.multi_task_data_sample import TaskElements
 
 META_KEYS = ("sample_id", "source", "img_path", "ori_shape", "img_shape", "input_from_original")
@@ -21,7 +21,11 @@ META_KEYS = ("sample_id", "source", "img_path", "ori_shape", "img_shape", "input
 
 @TRANSFORMS.register_module()
 class PackMultiTask:
-    """Last step of a pipeline: ``labels`` become ``gt``, ``original_labels`` become ``gt_original``."""
+    """Last step of a pipeline: ``labels`` become ``gt``, ``original_labels`` become ``gt_original``.
+
+    Where the input shows a part of the original only (``ExportGeometry``), boxes of ``gt_original`` follow ``CutBoxRule`` at
+    the border of that part, as they do in training: what the network does not see belongs to no metric.
+    """
 
     def __call__(self, results: Results) -> dict[str, Any]:
         """Pack a sample.
@@ -36,10 +40,23 @@ class PackMultiTask:
         if "labels" in results:
             sample.gt = _to_elements(results["labels"])
         if "original_labels" in results:
-            sample.gt_original = _to_elements(results["original_labels"])
+            sample.gt_original = _to_elements(_shown_labels(results))
         planes = np.empty((3, *results["img"].shape[:2]), dtype=np.uint8)
         cv2.split(results["img"], list(planes))  # ten times as fast as copying a transposed array
         return {"inputs": torch.from_numpy(planes), "data_samples": sample}
+
+
+def _shown_labels(results: Results) -> Mapping[str, TaskAnnotation]:
+    labels: Mapping[str, TaskAnnotation] = results["original_labels"]
+    height, width = results["ori_shape"]
+    window = shown_window(results["input_from_original"], results["img_shape"], (height, width))
+    if window == (0, 0, width, height):
+        return labels
+    # Masks need no cut: predictions are 255 where the input shows nothing.
+    return {
+        name: cut_boxes(label, window, CutBoxRule()) if isinstance(label, DetectionAnnotation) else label
+        for name, label in labels.items()
+    }
 
 
 def _to_elements(labels: Mapping[str, TaskAnnotation]) -> TaskElements:

@@ -13,6 +13,7 @@ from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from admlops.errors import ModelError
 from admlops.models.heads.base_task_head import valid_hw
+from admlops.structures import shown_window
 from admlops.task_spec import IGNORE_INDEX
 
 
@@ -25,7 +26,7 @@ def to_original(prediction: BaseDataElement, meta: Mapping[str, Any], input_hw: 
         input_hw: Height and width of the padded batch, px.
 
     Returns:
-        Boxes clipped to the original; or a mask of the original's size, 255 where the input does not show the pixel.
+        Boxes clipped to the part of the original that the input shows; or a mask of the original's size, 255 elsewhere.
 
     Raises:
         ModelError: The sample lacks ``ori_shape`` or ``input_from_original``.
@@ -40,25 +41,25 @@ def to_original(prediction: BaseDataElement, meta: Mapping[str, Any], input_hw: 
         )
     height, width = (int(side) for side in tuple(meta["ori_shape"])[:2])
     input_from_original = np.asarray(meta["input_from_original"], dtype=np.float64)
-    if isinstance(prediction, InstanceData):
-        return _boxes_to_original(prediction, np.linalg.inv(input_from_original).astype(np.float64), height, width)
-    mask = prediction.data[0].numpy()
     valid_h, valid_w = valid_hw(meta, input_hw)
+    if isinstance(prediction, InstanceData):
+        window = shown_window(input_from_original, (valid_h, valid_w), (height, width))
+        return _boxes_to_original(prediction, np.linalg.inv(input_from_original), window)
+    mask = prediction.data[0].numpy()
     moved = warp_mask(mask[:valid_h, :valid_w], input_from_original, height, width)
     return PixelData(data=torch.from_numpy(moved)[None])
 
 
 def _boxes_to_original(
-    found: InstanceData, original_from_input: npt.NDArray[np.float64], height: int, width: int
+    found: InstanceData, original_from_input: npt.NDArray[np.float64], window: tuple[float, float, float, float]
 ) -> InstanceData:
     corners = found.bboxes.double().reshape(-1, 2)
     matrix = torch.from_numpy(original_from_input)
     moved = (corners @ matrix[:2, :2].T + matrix[:2, 2]).reshape(-1, 4)
     # A flip swaps the corners of a box.
-    low = torch.min(moved[:, :2], moved[:, 2:]).clamp(min=0)
-    high = torch.max(moved[:, :2], moved[:, 2:])
-    limit = torch.tensor([width, height], dtype=high.dtype)
-    boxes = torch.cat([torch.min(low, limit), torch.min(high, limit).clamp(min=0)], dim=1).float()
+    corners_N22 = torch.stack([torch.min(moved[:, :2], moved[:, 2:]), torch.max(moved[:, :2], moved[:, 2:])], dim=1)
+    left_top, right_bottom = torch.tensor(window, dtype=moved.dtype).reshape(2, 2)
+    boxes = torch.min(torch.max(corners_N22, left_top), right_bottom).flatten(1).float()
     return InstanceData(bboxes=boxes, scores=found.scores, labels=found.labels)
 
 

@@ -1,0 +1,49 @@
+"""The crop network: one trunk, four detection branches and lanes; ``4pe_resize`` alone segments the scene.
+
+What a branch is stands in its own file; here is what belongs to training all of them together.
+"""
+
+from mmengine.config import read_base
+
+with read_base():
+    from .det_cyclist_light import model as cyclist_light
+    from .det_person import model as person
+    from .det_rear import model as rear
+    from .det_vehicle_sign import model as vehicle_sign
+    from .seg_lane import model as lane
+    from .utils import *
+
+det_tasks = ["det_cyclist_light", "det_person", "det_rear", "det_vehicle_sign"]
+lane_tasks = ["seg_lane"]
+tasks = det_tasks + lane_tasks
+
+model = network(
+    dict(
+        **cyclist_light["branches"],
+        **person["branches"],
+        **rear["branches"],
+        **vehicle_sign["branches"],
+        **lane["branches"],
+    )
+)
+train_dataloader = train_loader(tasks)
+val_dataloader = test_dataloader = eval_loader(tasks)
+val_evaluator = test_evaluator = evaluator(det_tasks, lane_tasks=lane_tasks)
+visualizer.update(tasks=tasks)
+
+# A training is a list of steps; the values of a step take the place of the config's own. `tools/train.py` runs step 0.
+solver = [
+    dict(name="with-bn", **one_cycle(max_iters=60000, val_interval=5000)),
+]
+# Which BN layers a later step absorbs, by the names of their modules.
+fusion_bn_patterns = {
+    "fusion-bn-c1": ["backbone.*", "neck.*"],
+    "fusion-bn-c2": ["branches.*"],
+}
+
+# What only builds others ends here: to change it on the command line, name the value that it built.
+del data_release, val_data_release, batch_size, load_threads, prefetch, shuffle_window, crop_hw
+del det_branch, seg_branch, lane_branch, network, train_loader, eval_loader, evaluator, one_cycle
+del camera_network, training_samples, evaluation_samples
+del det_tasks, lane_tasks, tasks
+del cyclist_light, person, rear, vehicle_sign, lane
