@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("--out-dir", help="folder for the pictures (default: work_dirs/<config name>/browse)")
+    parser.add_argument("--out-dir", help="folder for the pictures (default: work_dirs/<folder>/<config name>/browse)")
     parser.add_argument("--split", choices=["train", "val", "test"], default="train")
     parser.add_argument("--num", type=int, default=20, help="number of pictures")
     parser.add_argument("--start", type=int, default=0, help="samples to pass over")
@@ -31,7 +31,7 @@ def main() -> None:
     from admlops.engine.browse import browse
     from admlops.engine.config import parse_options
 
-    out_dir = args.out_dir or Path("work_dirs") / Path(args.config).stem / "browse"
+    out_dir = args.out_dir or Path("work_dirs", Path(args.config).resolve().parent.name, Path(args.config).stem, "browse")
     try:
         pictures = browse(
             args.config,

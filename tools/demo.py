@@ -33,7 +33,7 @@ def main() -> None:
     """Run the four steps, print the results and where they are."""
     start_s = time.monotonic()
     root = project_root()
-    work_dir = Path("work_dirs/multitask_demo")
+    work_dir = Path("work_dirs/4pe_resize/multitask_demo")
     run("tools/render_sample.py", "--out-dir", "data/sample")
     last = work_dir / "last_checkpoint"
     # A run that was broken off goes on, unless the roads have been rendered anew since.

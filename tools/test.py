@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a checkpoint: ``python tools/test.py configs/4pe_resize/multitask.py work_dirs/multitask/with-bn-last.pth``."""
+"""Test a checkpoint: ``python tools/test.py configs/4pe_resize/multitask.py work_dirs/4pe_resize/multitask/with-bn-last.pth``"""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def parse_args() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="checkpoint file")
-    parser.add_argument("--work-dir", help="where the report goes (default: work_dirs/<config name>)")
+    parser.add_argument("--work-dir", help="where the report goes (default: work_dirs/<folder>/<config name>)")
     parser.add_argument("--show-dir", help="draw every picture, truth beside prediction, into this folder")
     parser.add_argument("--out", help="write the predictions as records (predictions.jsonl, masks) into this folder")
     parser.add_argument(

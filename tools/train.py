@@ -15,7 +15,7 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("--work-dir", help="checkpoints, logs, metrics, pictures (default: work_dirs/<config name>)")
+    parser.add_argument("--work-dir", help="checkpoints, logs, metrics, pictures (default: work_dirs/<folder>/<config name>)")
     parser.add_argument(
         "--resume", nargs="?", const="auto", metavar="PATH", help="go on from PATH, by default from the work dir's latest"
     )

@@ -27,7 +27,7 @@ def load_config(
     Args:
         path: Config file.
         options: Values by dotted path, see ``parse_options``.
-        work_dir: Where results go; by default ``work_dirs/<config name>``.
+        work_dir: Where results go; by default ``work_dirs/<folder of the config>/<its name>``.
         step: Index into ``solver``: its values replace the config's own.
 
     Returns:
@@ -59,7 +59,8 @@ def load_config(
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get("work_dir") is None:
-        cfg.work_dir = str(Path("work_dirs") / file.stem)
+        # Two networks may have configs of the same name.
+        cfg.work_dir = str(Path("work_dirs") / file.resolve().parent.name / file.stem)
     return cfg
 
 

@@ -30,7 +30,7 @@ def run_test(
     Args:
         config: Config file.
         checkpoint: Weights that fit its network.
-        work_dir: Where the report goes; ``work_dirs/<config name>`` by default.
+        work_dir: Where the report goes; ``work_dirs/<folder>/<config name>`` by default.
         show_dir: Draw every picture, truth beside prediction, into this folder.
         out: Write the predictions as records (``predictions.jsonl`` and masks) into this folder.
         options: Config values by dotted path.

@@ -34,7 +34,7 @@ def train(
 
     Args:
         config: Config file.
-        work_dir: Where checkpoints, logs, metrics and pictures go; ``work_dirs/<config name>`` by default.
+        work_dir: Where checkpoints, logs, metrics and pictures go; ``work_dirs/<folder>/<config name>`` by default.
         resume: ``"auto"`` for the work dir's latest checkpoint, or a checkpoint; ``None`` starts anew.
         amp: Train in bfloat16 (GPU only).
         pipeline_test: A few iterations of train, validation and test on the validation split.

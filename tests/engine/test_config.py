@@ -33,7 +33,7 @@ def test_options_change_scalars_tuples_and_list_elements():
     cfg = load_config(MULTITASK, options)
     assert cfg.train_dataloader.dataset.pipeline[3].crop_hw == (256, 480)
     assert cfg.train_cfg.max_iters == 7
-    assert cfg.work_dir == "work_dirs/multitask"
+    assert cfg.work_dir == "work_dirs/4pe_resize/multitask"
 
 
 def test_an_argument_that_the_class_has_may_be_added():
