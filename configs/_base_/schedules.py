@@ -15,7 +15,8 @@ def one_cycle(max_iters, val_interval, lr=2e-3, warmup=0.2):
             type=OptimWrapper,
             optimizer=dict(type=AdamW, lr=lr, weight_decay=0.02),
             clip_grad=dict(max_norm=10.0),
-            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0),
+            # Decay would pull the branches' uncertainties (UncertaintyBalance) towards equality.
+            paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, custom_keys=dict(loss_balance=dict(decay_mult=0.0))),
         ),
         param_scheduler=[
             dict(type=LinearLR, start_factor=0.05, by_epoch=False, begin=0, end=warmup_iters),

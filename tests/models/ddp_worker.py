@@ -81,9 +81,21 @@ def stock_gradients(part, world_size):
     return gradients(model)
 
 
+def balanced_gradients(part, world_size):
+    """Two steps of gradient norms: the second is scaled by what the first measured."""
+    model = build(loss_balance={"type": "GradientNormBalance"}).train()
+    wrapped = wrap(model, world_size)
+    freeze_bn(model)
+    inputs, samples = global_batch(0)
+    for _ in range(2):
+        model.zero_grad()
+        backward(wrapped, inputs[part], samples[part])
+    return gradients(model), {name: state.norm.clone() for name, state in model.loss_balance.items()}
+
+
 def backward(model, inputs, samples):
     losses = model(inputs, samples, mode="loss")
-    sum(losses.values()).backward()
+    sum(value for name, value in losses.items() if "loss" in name).backward()
     return {name: value.detach() for name, value in losses.items()}
 
 
@@ -99,6 +111,7 @@ def run(rank: int, world_size: int) -> dict[str, object]:
     wrapped = wrap(model, world_size)
     freeze_bn(model)
     result: dict[str, object] = {"stock": stock_gradients(part, world_size)}
+    result["balanced"], result["norms"] = balanced_gradients(part, world_size)
     for step in range(2):
         inputs, samples = global_batch(step)
         model.zero_grad()

@@ -52,6 +52,18 @@ def test_stock_head_on_one_rank_neither_hangs_nor_learns_half(runs):
             torch.testing.assert_close(rank["stock"][name], expected, rtol=1e-4, atol=1e-5)
 
 
+def test_gradient_norms_are_those_of_one_process(runs):
+    single, ranks = runs
+    for rank in ranks:
+        for name, norm in single["norms"].items():
+            torch.testing.assert_close(rank["norms"][name], norm, rtol=1e-4, atol=0)
+            assert (norm > 0) == (name != "seg_lane")
+        largest = max(grad.abs().max() for grad in single["balanced"].values() if grad is not None)
+        for name, expected in single["balanced"].items():
+            if expected is not None:
+                assert (rank["balanced"][name] - expected).abs().max() <= 1e-5 * max(1.0, largest.item()), name
+
+
 def test_branch_on_one_rank_learns_and_branch_on_none_has_no_gradient(runs):
     _, ranks = runs
     for rank in ranks:

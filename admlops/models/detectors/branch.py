@@ -81,22 +81,23 @@ class Branch(BaseModule):
         """
         return tuple(feats[level] for level in self.in_levels)
 
-    def count_labels(self, samples: Sequence[MultiTaskDataSample]) -> Tensor:
-        """Count what a batch labels.
+    def labelled(self, samples: Sequence[MultiTaskDataSample]) -> Tensor:
+        """Look up what a batch labels.
 
         Args:
             samples: The batch.
 
         Returns:
-            (1 + K,) float32: the samples that the branch learns from, then by class those that label it alone, not in a set.
+            (B, 1 + K) float32 zeros and ones: whether the branch learns from the sample, then by class whether the sample
+            labels it alone, not in a set.
         """
         indices = self.head.labelled_indices(samples) if isinstance(self.head, StockHead) else range(len(samples))
-        counts = torch.zeros(1 + len(self.seen), device=self.seen.device)
+        labelled = torch.zeros(len(samples), 1 + len(self.seen), device=self.seen.device)
         for index in indices:
             if (label := label_of(samples[index], self.task)) is not None:
-                counts[0] += 1
-                counts[1:] += label.class_labelled
-        return counts
+                labelled[index, 0] = 1
+                labelled[index, 1:] = label.class_labelled
+        return labelled
 
 
 def _build_head(name: str, head: Mapping[str, Any], task: TaskSpec, skip_partial: bool) -> BaseTaskHead:

@@ -15,6 +15,7 @@ from admlops.models.data_preprocessors import MultiTaskDataPreprocessor
 from admlops.models.detectors.branch import Branch
 from admlops.models.detectors.original_frame import to_original
 from admlops.models.heads import HeadTargets
+from admlops.models.loss_balance import FixedBalance, LossBalance
 from admlops.registry import MODELS
 from admlops.structures import MultiTaskDataSample, OutputSpec
 from admlops.structures.multi_task_data_sample import TaskElements
@@ -35,6 +36,7 @@ class MultiTaskDetector(BaseModel):
         backbone: The trunk.
         neck: The neck, or None.
         branches: ``Branch`` by name.
+        loss_balance: How hard each branch pulls on what all share.
         frozen: Names of the frozen parts.
 
     Args:
@@ -44,6 +46,7 @@ class MultiTaskDetector(BaseModel):
         data_preprocessor: Config; ``MultiTaskDataPreprocessor`` by default.
         frozen: Parts that do not learn, such as ``("backbone", "neck", "branches.det_person")``: no gradients, and eval mode
             whatever the rest is in, so that their running statistics stay too.
+        loss_balance: Config of a ``LossBalance``; by default the branches' fixed ``loss_weight``.
         init_cfg: mmengine initialisation.
 
     Raises:
@@ -57,6 +60,7 @@ class MultiTaskDetector(BaseModel):
         neck: Mapping[str, Any] | None = None,
         data_preprocessor: Mapping[str, Any] | nn.Module | None = None,
         frozen: Sequence[str] = (),
+        loss_balance: Mapping[str, Any] | None = None,
         init_cfg: Any = None,
     ) -> None:
         if not isinstance(data_preprocessor, nn.Module):
@@ -72,6 +76,8 @@ class MultiTaskDetector(BaseModel):
         tasks = [branch.task.name for branch in self.branches.values()]
         if len(set(tasks)) != len(tasks):
             raise ModelError("Two branches of one network have the same task", where="model.branches", got=", ".join(tasks))
+        weights = {name: branch.loss_weight for name, branch in self.branches.items()}
+        self.loss_balance: LossBalance = MODELS.build({**(loss_balance or {"type": FixedBalance}), "weights": weights})
         self.frozen = tuple(frozen)
         for part in self._frozen_parts():
             part.requires_grad_(False)
@@ -82,7 +88,8 @@ class MultiTaskDetector(BaseModel):
         for name in self.frozen:
             if name not in parts or self.get_submodule(name) is None:
                 raise ModelError(f"There is no part {name!r} to freeze", where="model.frozen", remedy=nearest(name, parts))
-        return [self.get_submodule(name) for name in self.frozen]
+        balances = [state for name, state in self.loss_balance.items() if f"branches.{name}" in self.frozen]
+        return [self.get_submodule(name) for name in self.frozen] + balances
 
     def train(self, mode: bool = True) -> MultiTaskDetector:
         """Set the mode; frozen parts stay in eval mode.
@@ -183,33 +190,32 @@ class MultiTaskDetector(BaseModel):
         """
         input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
         targets = {name: branch.head.make_targets(data_samples, input_hw) for name, branch in self.branches.items()}
-        normalizers = self._share_counts(targets, data_samples)
+        labelled = {name: branch.labelled(data_samples) for name, branch in self.branches.items()}
+        normalizers = self._share_counts(targets, labelled)
         if not normalizers:
             return {"loss_zero": torch.zeros((), device=inputs.device, requires_grad=True)}
-        feats = self.extract_feat(inputs)
+        masks = {name: labelled[name][:, 0] > 0 for name in normalizers}
         losses: dict[str, Tensor] = {}
-        for name, counts in normalizers.items():
+        for name, feats in self.loss_balance.share(self.extract_feat(inputs), masks).items():
             branch = self.branches[name]
-            for loss_name, value in branch.head.loss(branch.select(feats), targets[name], counts).items():
-                losses[f"{name}.{loss_name}"] = value * branch.loss_weight
+            own = branch.head.loss(branch.select(feats), targets[name], normalizers[name])
+            losses |= {f"{name}.{key}": value for key, value in self.loss_balance.weigh(name, own).items()}
         if not any(value.requires_grad for value in losses.values()):
             # Only frozen branches are labelled, on every rank alike: there is nothing to learn, but backward must run.
             losses["loss_zero"] = torch.zeros((), device=inputs.device, requires_grad=True)
         return losses
 
-    def _share_counts(
-        self, targets: Mapping[str, HeadTargets], data_samples: Sequence[MultiTaskDataSample]
-    ) -> dict[str, Tensor]:
+    def _share_counts(self, targets: Mapping[str, HeadTargets], labelled: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """Sum what is labelled over the ranks, remember it, and keep the branches that are.
 
         Args:
             targets: Targets by branch.
-            data_samples: The batch.
+            labelled: What the batch labels, by branch.
 
         Returns:
             Normalizers of the branches that some rank labels, in the order of the branches.
         """
-        own = [torch.cat([self.branches[name].count_labels(data_samples), targets[name].normalizers]) for name in targets]
+        own = [torch.cat([labelled[name].sum(dim=0), targets[name].normalizers]) for name in targets]
         counts = torch.cat(own)
         world_size = dist.get_world_size()
         if world_size > 1:
@@ -260,5 +266,5 @@ class MultiTaskDetector(BaseModel):
         shared: Parameters = {}
         for name, parameter in self.named_parameters():
             parts = name.split(".")
-            (unshared[parts[1]] if parts[0] == "branches" else shared)[name] = parameter
+            (unshared[parts[1]] if parts[0] in {"branches", "loss_balance"} else shared)[name] = parameter
         return unshared, shared
