@@ -14,6 +14,7 @@ from admlops.models.backbones import VarGNetV2
 from admlops.models.data_preprocessors import MultiTaskDataPreprocessor
 from admlops.models.detectors import MultiTaskDetector
 from admlops.models.heads import CenterLtrbHead, SegHead
+from admlops.models.loss_balance import FixedBalance
 from admlops.models.necks import VarGUNet
 
 
@@ -40,6 +41,8 @@ def camera_network(branches, upscale_group_base):
         backbone=dict(type=VarGNetV2, arch="0.5x", group_base=8),
         neck=dict(type=VarGUNet, in_channels=(16, 32, 64, 128), out_channels=32, upscale_group_base=upscale_group_base),
         branches=branches,
+        # Or UncertaintyBalance, GradientNormBalance: docs/balancing.md.
+        loss_balance=dict(type=FixedBalance),
     )
 
 
