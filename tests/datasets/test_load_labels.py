@@ -172,6 +172,7 @@ def test_frames(load: Callable[..., Any]) -> None:
         LoadLabels("orignal")
     results = {
         "img": np.zeros((10, 10, 3), np.uint8),
+        "img_shape": (10, 10),
         "input_from_original": np.eye(3),
         "record_where": "",
         "record_labels": {},

@@ -31,7 +31,8 @@ class LoadLabels:
 
     Args:
         frame: ``"input"`` fills ``labels``, which later transforms move with the image: place it before the first
-            geometric transform. ``"original"`` fills ``original_labels``, which stay: metrics are in original pixels.
+            geometric transform, of which ``LoadImage(resize=...)`` is one. ``"original"`` fills ``original_labels``, which
+            stay: metrics are in original pixels.
 
     Raises:
         ConfigError: Unknown frame.
@@ -57,7 +58,7 @@ class LoadLabels:
         """
         where = results["record_where"]
         if self.frame == "input" and not np.array_equal(results.get("input_from_original", np.eye(3)), np.eye(3)):
-            raise ConfigError("LoadLabels comes after a geometric transform", remedy="put it right behind LoadImage")
+            raise ConfigError("LoadLabels comes after a geometric transform", remedy="put it first")
         loaded: dict[str, TaskAnnotation] = {}
         for name, label in results["record_labels"].items():
             task: TaskSpec = results["task_specs"][name]
@@ -92,7 +93,7 @@ def _load_mask(
         return SegmentationAnnotation(_draw_lanes(task, label, availability, recorded_hw, where), availability)
     path = resolve_path(results["base_dir"], payload, where)
     mask = decode_mask(read_bytes(path, "mask", where), path, where)
-    check_size(mask, recorded_hw, "mask", path, where)
+    check_size(mask.shape, recorded_hw, "mask", path, where)
     _check_values(task, mask, availability, path, where)
     return SegmentationAnnotation(mask, availability)
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
+import simplejpeg
 
 from admlops.errors import RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+_JPEG_START = b"\xff\xd8"
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 _GREY, _INDEXED = 0, 3
 
@@ -66,24 +67,34 @@ def read_bytes(path: Path, what: str, where: object) -> bytes:
     return content
 
 
-def decode_image(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+def decode_image(
+    content: bytes, path: Path, where: object, recorded_hw: tuple[int, int] | None = None, step: int = 1
+) -> npt.NDArray[np.uint8]:
     """Decode a colour image.
 
     Args:
         content: Of the file.
         path: Named in the error.
         where: Named in the error.
+        recorded_hw: The image's recorded height and width; not compared where it is ``None``.
+        step: 1, 2, 4 or 8, a divisor of both sides. The inverse cosine transform of a JPEG then makes one pixel of each
+            ``step`` x ``step``, for less than decoding all of them; other formats come in full.
 
     Returns:
         (H, W, 3) uint8 BGR.
 
     Raises:
-        RecordError: Truncated or not an image.
+        RecordError: Truncated, damaged, not an image, or not of the recorded size.
     """
+    jpeg_hw = _jpeg_size(content)
+    if jpeg_hw is not None:
+        check_size(jpeg_hw, recorded_hw, "image", path, where)
+        return _decode_jpeg(content, jpeg_hw, step, path, where)
     image = None if is_truncated(content) else cv2.imdecode(np.frombuffer(content, np.uint8), _COLOR_FLAGS)
     if image is None:
         raise _undecodable("image", content, path, where)
     pixels: npt.NDArray[np.uint8] = image
+    check_size(pixels.shape[:2], recorded_hw, "image", path, where)
     return pixels
 
 
@@ -124,12 +135,12 @@ def decode_mask(content: bytes, path: Path, where: object) -> npt.NDArray[np.uin
 _COLOR_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def check_size(array: npt.NDArray[Any], recorded_hw: tuple[int, int], what: str, path: Path, where: object) -> None:
-    """Compare a decoded file with the size that its record states.
+def check_size(decoded_hw: tuple[int, ...], recorded_hw: tuple[int, int] | None, what: str, path: Path, where: object) -> None:
+    """Compare the size of a file with the one that its record states.
 
     Args:
-        array: (H, W, ...).
-        recorded_hw: The image's recorded height and width.
+        decoded_hw: Height and width of the file.
+        recorded_hw: The image's recorded height and width; not compared where it is ``None``.
         what: Word for the file in the error.
         path: Named in the error.
         where: Named in the error.
@@ -137,12 +148,12 @@ def check_size(array: npt.NDArray[Any], recorded_hw: tuple[int, int], what: str,
     Raises:
         RecordError: They differ.
     """
-    if array.shape[:2] != recorded_hw:
+    if recorded_hw is not None and decoded_hw != recorded_hw:
         raise RecordError(
             f"{what} is not of the recorded size",
             where=where,
             expected=f"{recorded_hw[0]}x{recorded_hw[1]} (h x w)",
-            got=f"{array.shape[0]}x{array.shape[1]}: {path}",
+            got=f"{decoded_hw[0]}x{decoded_hw[1]}: {path}",
             remedy="correct width and height of the record, or the file",
         )
 
@@ -158,10 +169,30 @@ def is_truncated(content: bytes) -> bool:
     """
     if content.startswith(_PNG_SIGNATURE):
         return b"IEND" not in content[-64:]
-    if content.startswith(b"\xff\xd8"):
+    if content.startswith(_JPEG_START):
         # The end marker must follow the last start of a scan; a thumbnail in the header has both as well.
         return content.rfind(b"\xff\xd9") < content.rfind(b"\xff\xda")
     return False
+
+
+def _jpeg_size(content: bytes) -> tuple[int, int] | None:
+    if not content.startswith(_JPEG_START):
+        return None
+    try:
+        h, w, _, _ = simplejpeg.decode_jpeg_header(content)
+    except ValueError:  # broken, or subsampled in a way that only OpenCV's decoder takes
+        return None
+    return h, w
+
+
+def _decode_jpeg(content: bytes, jpeg_hw: tuple[int, int], step: int, path: Path, where: object) -> npt.NDArray[np.uint8]:
+    try:
+        pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
+            content, colorspace="BGR", min_height=jpeg_hw[0] // step, min_width=jpeg_hw[1] // step, min_factor=step
+        )
+    except ValueError as error:
+        raise _undecodable("image", content, path, where, f": {error}") from error
+    return pixels
 
 
 def _decode_indexed_png(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
@@ -176,11 +207,11 @@ def _decode_indexed_png(content: bytes, path: Path, where: object) -> npt.NDArra
         raise _undecodable("mask", content, path, where) from error
 
 
-def _undecodable(what: str, content: bytes, path: Path, where: object) -> RecordError:
+def _undecodable(what: str, content: bytes, path: Path, where: object, reason: str = "") -> RecordError:
     return RecordError(
         f"{what} is truncated or not a supported format",
         where=where,
         expected="a complete JPEG or PNG" if what == "image" else "a complete PNG",
-        got=f"{path}, {len(content)} bytes",
+        got=f"{path}, {len(content)} bytes{reason}",
         remedy="fetch it again",
     )

@@ -53,5 +53,5 @@ class ResizeMinMax:
         Returns:
             The same dict.
         """
-        geometry.resize(results, self.size_of(results["img"].shape[:2]))
+        geometry.resize(results, self.size_of(results["img_shape"]))
         return results
