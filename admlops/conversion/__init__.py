@@ -3,6 +3,7 @@
 May import ``data_release``, ``task_spec`` and ``errors``; no torch, no mm* package.
 """
 
+from admlops.conversion.bdd100k import Bdd100kConverter
 from admlops.conversion.camvid import CamVidConverter
 from admlops.conversion.cityscapes import CityscapesConverter
 from admlops.conversion.convert_source import convert_source
@@ -13,6 +14,7 @@ from admlops.conversion.report import format_report
 CONVERTERS: dict[str, type[Converter]] = {
     converter.name: converter
     for converter in (
+        Bdd100kConverter,
         CamVidConverter,
         CityscapesConverter,
         KittiConverter,
@@ -22,6 +24,7 @@ CONVERTERS: dict[str, type[Converter]] = {
 
 __all__ = [
     "CONVERTERS",
+    "Bdd100kConverter",
     "CamVidConverter",
     "CityscapesConverter",
     "Converter",

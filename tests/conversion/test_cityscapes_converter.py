@@ -151,7 +151,7 @@ REAL_DATA = os.environ.get("ADMLOPS_REAL_DATA")
 @pytest.mark.skipif(not REAL_DATA, reason="ADMLOPS_REAL_DATA is not set")
 def test_real_frame(tmp_path):
     record, report = convert_one(Path(REAL_DATA) / "cityscapes_pseudo", tmp_path / "out", "flat")
-    # A dark limousine in front, three people on the left pavement close together.
+    # A silver estate car drives out of the picture on the right; behind it three people close together, one further left.
     assert record["labels"]["det_vehicle_sign"]["boxes"][-1] == [156.0, 38.0, 221.0, 72.0]
     assert len(record["labels"]["det_person"]["boxes"]) == 4
     pixels = report["classes"]["seg_default"]
