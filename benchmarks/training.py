@@ -80,7 +80,7 @@ def labelled_batch(cfg: Config, crop_hw: tuple[int, int], batch_size: int) -> li
     """Fully labelled samples: the validation split through the training pipeline."""
     dataset_cfg = cfg.train_dataloader.dataset
     dataset_cfg.data_release = cfg.val_dataloader.dataset.data_release
-    dataset_cfg.pipeline[3].crop_hw = crop_hw
+    dataset_cfg.pipeline[2].crop_hw = crop_hw
     dataset = DATASETS.build(dataset_cfg)
     return [dataset[i] for i in range(batch_size)]
 

@@ -21,8 +21,8 @@ def on_tiny_release(cfg, release, work_dir):
     loader = cfg.train_dataloader
     loader.dataset.data_release.root = str(release)
     for transform in loader.dataset.pipeline:
-        if type_name(transform) == "ResizeMinMax":
-            transform.resize_hw = (72, 128)
+        if "resize" in transform:
+            transform.resize.resize_hw = (72, 128)
         if type_name(transform) == "RandomCrop":
             transform.crop_hw = (64, 128)
     # Both sources in one batch, so that every branch learns.
@@ -56,7 +56,7 @@ def test_the_crop_network_cuts_what_the_resize_network_shrinks():
     assert (crop.model.neck.pop("upscale_group_base"), resize.model.neck.pop("upscale_group_base")) == (4, 8)
     assert (crop.model.backbone, crop.model.neck) == (resize.model.backbone, resize.model.neck)
     steps = [type_name(step) for step in crop.train_dataloader.dataset.pipeline]
-    assert steps == ["LoadImage", "LoadLabels", "RandomCrop", "RandomFlip", "Photometric", "PackMultiTask"]
+    assert steps == ["LoadLabels", "LoadImage", "RandomCrop", "RandomFlip", "Photometric", "PackMultiTask"]
     assert crop.train_dataloader.dataset.pipeline[2].crop_hw == (448, 1216)
     steps = [type_name(step) for step in crop.val_dataloader.dataset.pipeline]
     assert steps == ["LoadImage", "LoadLabels", "PackMultiTask"]

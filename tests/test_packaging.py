@@ -77,8 +77,8 @@ def test_metadata_names_no_package_that_depends_on_the_machine(installed):
 def test_mim_trains_and_tests(installed, tiny_release, tmp_path):
     kind, site, environ = installed
     sizes = {
-        "train_dataloader.dataset.pipeline.2.resize_hw": "(72,128)",
-        "train_dataloader.dataset.pipeline.3.crop_hw": "(64,96)",
+        "train_dataloader.dataset.pipeline.1.resize.resize_hw": "(72,128)",
+        "train_dataloader.dataset.pipeline.2.crop_hw": "(64,96)",
         "test_dataloader.dataset.pipeline.1.resize_hw": "(72,128)",
         "train_dataloader.dataset.data_release.root": tiny_release,
         "test_dataloader.dataset.data_release.root": tiny_release,

@@ -11,7 +11,7 @@ network and ``4pe_resize`` have in common is built in ``_base_/camera_network.py
 
 from mmengine.config import read_base
 
-from admlops.datasets.transforms import RandomCrop
+from admlops.datasets.transforms import LoadImage, RandomCrop
 
 with read_base():
     from .._base_.camera_network import *
@@ -50,8 +50,8 @@ def train_loader(
     photometric=None,
 ):
     """Load training samples of these tasks: cropped out of the original, flipped, in other light."""
-    geometry = [dict(type=RandomCrop, crop_hw=crop_hw)]
-    return training_samples(tasks, release, geometry, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
+    image_steps = [dict(type=LoadImage), dict(type=RandomCrop, crop_hw=crop_hw)]
+    return training_samples(tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
 
 
 def eval_loader(tasks, release=val_data_release, geometry=(), load_threads=load_threads):

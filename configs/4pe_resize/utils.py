@@ -7,7 +7,7 @@ network and ``4pe_crop`` have in common is built in ``_base_/camera_network.py``
 
 from mmengine.config import read_base
 
-from admlops.datasets.transforms import RandomCrop, ResizeMinMax
+from admlops.datasets.transforms import LoadImage, RandomCrop, ResizeMinMax
 
 with read_base():
     from .._base_.camera_network import *
@@ -49,11 +49,11 @@ def train_loader(
     photometric=None,
 ):
     """Load training samples of these tasks: resized, cropped, flipped, in other light."""
-    geometry = [
-        dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type),
+    image_steps = [
+        dict(type=LoadImage, resize=dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type)),
         dict(type=RandomCrop, crop_hw=crop_hw),
     ]
-    return training_samples(tasks, release, geometry, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
+    return training_samples(tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
 
 
 def eval_loader(tasks, release=val_data_release, resize_hw=resize_hw, load_threads=load_threads):

@@ -47,9 +47,9 @@ def camera_network(branches, upscale_group_base):
 
 
 def training_samples(
-    tasks, release, geometry, batch_size, load_threads, prefetch, shuffle_window, mix="natural", photometric=None
+    tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix="natural", photometric=None
 ):
-    """Load training samples of these tasks: through ``geometry``, flipped, in other light."""
+    """Load training samples of these tasks: the image through ``image_steps``, labels along with it, flipped, in other light."""
     return dict(
         batch_size=batch_size,
         num_workers=load_threads,
@@ -61,9 +61,8 @@ def training_samples(
             type=ReleaseDataset,
             data_release=dict(**release, tasks=tasks),
             pipeline=[
-                dict(type=LoadImage),
                 dict(type=LoadLabels, frame="input"),
-                *geometry,
+                *image_steps,
                 dict(type=RandomFlip, prob=0.5),
                 dict(type=Photometric, **(photometric or {})),
                 dict(type=PackMultiTask),

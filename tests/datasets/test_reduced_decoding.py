@@ -104,6 +104,19 @@ def test_other_formats_come_in_full(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.parametrize("target_hw", [(90, 160), (60, 100), (45, 80), (40, 71), (20, 40)])
+def test_a_reduced_picture_looks_like_the_full_one(tmp_path: Path, target_hw: tuple[int, int]) -> None:
+    hw = (180, 320)
+    grain = np.random.default_rng(0).normal(128, 40, (*hw, 1)).clip(0, 255).astype(np.uint8)
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.repeat(grain, 3, axis=2), [cv2.IMWRITE_JPEG_QUALITY, 98])
+    resize = ResizeMinMax(target_hw)
+    reduced = _load(tmp_path / "a.jpg", hw, LoadImage(resize=resize))["img"]
+    full = _load(tmp_path / "a.jpg", hw, LoadImage(), resize)["img"]
+    # Grain is the worst case; what is left of it (standard deviation) must be alike, and most pixels the same.
+    assert reduced.std() == pytest.approx(full.std(), rel=0.15)
+    assert np.abs(reduced.astype(int) - full).mean() < 0.25 * full.std()
+
+
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("step", [1, 2, 4, 8])
 def test_colours_of_every_kind_of_jpeg(tmp_path: Path, mode: str, step: int) -> None:

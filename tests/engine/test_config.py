@@ -29,9 +29,9 @@ def test_an_option_without_a_value_is_refused():
 
 
 def test_options_change_scalars_tuples_and_list_elements():
-    options = {"train_dataloader.dataset.pipeline.3.crop_hw": (256, 480), "solver.0.train_cfg.max_iters": 7}
+    options = {"train_dataloader.dataset.pipeline.2.crop_hw": (256, 480), "solver.0.train_cfg.max_iters": 7}
     cfg = load_config(MULTITASK, options)
-    assert cfg.train_dataloader.dataset.pipeline[3].crop_hw == (256, 480)
+    assert cfg.train_dataloader.dataset.pipeline[2].crop_hw == (256, 480)
     assert cfg.train_cfg.max_iters == 7
     assert cfg.work_dir == "work_dirs/4pe_resize/multitask"
 
@@ -63,7 +63,7 @@ def test_a_key_that_is_known_may_be_added(option, value):
     ("option", "remedy"),
     [
         # A variable that only built others: the paths that work are named.
-        ("crop_hw", "train_dataloader.dataset.pipeline.3.crop_hw"),
+        ("crop_hw", "train_dataloader.dataset.pipeline.2.crop_hw"),
         ("train_cfg.max_iters", "solver.0.train_cfg.max_iters"),
         ("model.backbon.arch", "model.backbone.arch"),
         ("model.backbone.archi", "model.backbone.arch"),

@@ -19,8 +19,8 @@ CONFIG = "configs/4pe_resize/multitask_demo.py"
 
 def options(release, **values):
     size = {
-        "train_dataloader.dataset.pipeline.2.resize_hw": "(72,128)",
-        "train_dataloader.dataset.pipeline.3.crop_hw": "(64,96)",
+        "train_dataloader.dataset.pipeline.1.resize.resize_hw": "(72,128)",
+        "train_dataloader.dataset.pipeline.2.crop_hw": "(64,96)",
         "val_dataloader.dataset.pipeline.1.resize_hw": "(72,128)",
         "test_dataloader.dataset.pipeline.1.resize_hw": "(72,128)",
         "train_dataloader.batch_size": 4,

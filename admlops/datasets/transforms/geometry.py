@@ -38,17 +38,18 @@ class CutBoxRule:
 
 
 def resize(results: Results, size_hw: tuple[int, int]) -> None:
-    """Scale to a size: image bilinear, masks by the nearest pixel centre, boxes exactly.
+    """Scale to a size: masks by the nearest pixel centre, boxes exactly, the image bilinearly.
+
+    An image that shrinks to less than a half is halved first, as often as its sides are even, like in an image pyramid:
+    bilinear interpolation looks at 2x2 pixels only and would leave out the others.
 
     Args:
-        results: Changed in place; must not be padded yet. ``img`` may have fewer pixels than ``img_shape`` says, each of them
-            a whole block of those.
+        results: Changed in place; must not be padded yet. ``img`` may have been halved before: ``img_shape`` counts.
         size_hw: Height and width in px.
     """
     old_h, old_w = results["img_shape"]
     new_h, new_w = size_hw
-    if results["img"].shape[:2] != (new_h, new_w):
-        results["img"] = cv2.resize(results["img"], (new_w, new_h), interpolation=cv2.INTER_LINEAR)
+    results["img"] = _resize_image(results["img"], size_hw)
     if (old_h, old_w) == (new_h, new_w):
         return
     scale_xy = (new_w / old_w, new_h / old_h)
@@ -59,6 +60,19 @@ def resize(results: Results, size_hw: tuple[int, int]) -> None:
         lambda boxes: boxes * np.array(scale_xy * 2, dtype=np.float32),
         lambda mask: cv2.resize(mask, (new_w, new_h), interpolation=cv2.INTER_NEAREST_EXACT),
     )
+
+
+def can_halve(hw: tuple[int, int], size_hw: tuple[int, int]) -> bool:
+    """Tell whether an image is to be halved on its way to a size.
+
+    Args:
+        hw: Height and width of the image in px.
+        size_hw: Height and width that it shall have.
+
+    Returns:
+        ``True`` where both sides are even, so that every pixel of the half covers whole pixels, and the half is enough.
+    """
+    return all(side % 2 == 0 and side // 2 >= wanted for side, wanted in zip(hw, size_hw, strict=True))
 
 
 def crop(results: Results, top_left_yx: tuple[int, int], size_hw: tuple[int, int], rule: CutBoxRule) -> None:
@@ -120,6 +134,14 @@ def mirror(results: Results) -> None:
         return np.stack([width - boxes[:, 2], boxes[:, 1], width - boxes[:, 0], boxes[:, 3]], axis=1)
 
     _map_labels(results, mirror_boxes, lambda mask: _mirror_columns(mask, width))
+
+
+def _resize_image(image: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
+    hw = image.shape[:2]
+    while can_halve(hw, size_hw):
+        hw = (hw[0] // 2, hw[1] // 2)
+        image = cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA)
+    return image if hw == size_hw else cv2.resize(image, size_hw[::-1], interpolation=cv2.INTER_LINEAR)
 
 
 def _mirror_columns(array: npt.NDArray[np.uint8], width: int) -> npt.NDArray[np.uint8]:

@@ -13,7 +13,7 @@ from admlops.datasets.transforms.read_file import decode_image, read_bytes, reso
 from admlops.datasets.transforms.resize_min_max import ResizeMinMax
 from admlops.registry import TRANSFORMS
 
-_DECODE_STEPS = (8, 4, 2)
+_MAX_STEP = 8  # libjpeg makes no smaller pictures of blocks of 8x8
 
 
 @TRANSFORMS.register_module()
@@ -21,10 +21,9 @@ class LoadImage:
     """Decode to (H, W, 3) uint8 BGR, as stored: a rotation noted in EXIF is not applied.
 
     Args:
-        resize: A ``ResizeMinMax``, or a config of one, to apply at once. A JPEG is then decoded at a half, a quarter or an
-            eighth of its size where that leaves at least what ``resize`` makes of it and divides both sides, so that every
-            decoded pixel covers whole pixels of the original. It costs less, and smooths more than bilinear interpolation
-            where the image shrinks to less than half: for training, not for metrics. ``LoadLabels`` comes before.
+        resize: A ``ResizeMinMax``, or a config of one, to apply at once, with ``labels`` where they are loaded before. Then
+            a JPEG is decoded at a half, a quarter or an eighth where ``ResizeMinMax`` would halve it that often, for less
+            time. It is the same picture but for a few grey levels, so metrics are better computed without.
     """
 
     def __init__(self, resize: ResizeMinMax | Mapping[str, Any] | None = None) -> None:
@@ -56,7 +55,7 @@ class LoadImage:
 
 
 def _decode_step(original_hw: tuple[int, int], target_hw: tuple[int, int]) -> int:
-    for step in _DECODE_STEPS:
-        if all(side % step == 0 and side // step >= target for side, target in zip(original_hw, target_hw, strict=True)):
-            return step
-    return 1
+    step, hw = 1, original_hw
+    while step < _MAX_STEP and geometry.can_halve(hw, target_hw):
+        step, hw = step * 2, (hw[0] // 2, hw[1] // 2)
+    return step

@@ -14,6 +14,7 @@ RESIZE_TYPES = ("min_max_pairs",)
 class ResizeMinMax:
     """Keep the aspect ratio; scale = min(height / h, width / w), sides rounded to the nearest pixel.
 
+    What shrinks to less than a half is halved before it is interpolated, see ``geometry.resize``.
     With (540, 1140): 720x1280 and 1080x1920 become 540x960, 940x1824 becomes 540x1048, 1080x2280 becomes 540x1140.
 
     Args:
