@@ -70,7 +70,7 @@ def label_panel(
         labels = sample.get("gt", None)
     image, factor = _enlarge(image_bgr)
     groups, unknown, notes = [], [], []
-    hatched = False
+    hatched: set[TaskKind] = set()
     for task in _by_kind(tasks):
         label = labels.get(task.name, None) if labels is not None else None
         if label is None:
@@ -88,14 +88,17 @@ def label_panel(
         else:
             mask = _mask_of(task, label.sem_seg, image_bgr, factor)
             _paint_mask(image, mask, task)
-            hatched = hatched or (task.kind is TaskKind.SEMANTIC and bool((mask == IGNORE_INDEX).any()))
+            if (mask == IGNORE_INDEX).any():
+                hatched.add(task.kind)
     paint_boxes(image, groups)
     if unknown:
         notes.insert(0, f"unknown: {', '.join(unknown)}")
     if any(boxes.ignored.any() for boxes in groups):
         notes.append("dashed: ignored, neither found nor missed")
-    if hatched:
+    if TaskKind.SEMANTIC in hatched:
         notes.append("hatched: pixels without a label")
+    if TaskKind.LANE in hatched:
+        notes.append("hatched the other way: nothing known of lanes")
     return Panel(image, f"truth  {sample.get('sample_id', '')}  {sample.get('source', '')}".rstrip(), tuple(notes))
 
 
@@ -139,7 +142,7 @@ def _by_kind(tasks: Sequence[TaskSpec]) -> list[TaskSpec]:
 
 def _paint_mask(image: ImageArray, mask_HW: ImageArray, task: TaskSpec, hatch: bool = True) -> None:
     if task.kind is TaskKind.LANE:
-        paint_lanes(image, mask_HW, task)
+        paint_lanes(image, mask_HW, task, hatch)
     else:
         tint_classes(image, mask_HW, task, hatch)
 

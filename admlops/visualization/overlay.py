@@ -67,10 +67,16 @@ def tint_classes(image: ImageArray, mask_HW: ImageArray, task: TaskSpec, hatch: 
     tinted = cv2.addWeighted(image, 1 - TINT, cv2.applyColorMap(mask_HW, table), TINT, 0)
     unlabelled = mask_HW == IGNORE_INDEX
     np.copyto(image, tinted, where=~unlabelled[..., None])
-    if hatch and unlabelled.any():
-        height, width = mask_HW.shape
-        lines = (np.arange(height)[:, None] + np.arange(width)) % HATCH_STEP_PX == 0
-        image[lines & unlabelled] = 128
+    if hatch:
+        _hatch(image, unlabelled, rising=True)
+
+
+def _hatch(image: ImageArray, unlabelled_HW: npt.NDArray[np.bool_], rising: bool) -> None:
+    if unlabelled_HW.any():
+        height, width = unlabelled_HW.shape
+        columns = np.arange(width) if rising else -np.arange(width)
+        lines = (np.arange(height)[:, None] + columns) % HATCH_STEP_PX == 0
+        image[lines & unlabelled_HW] = 128
 
 
 def dim_unseen(image: ImageArray, mask_HW: ImageArray) -> None:
@@ -85,14 +91,17 @@ def dim_unseen(image: ImageArray, mask_HW: ImageArray) -> None:
         np.copyto(image, image // 2, where=unseen[..., None])
 
 
-def paint_lanes(image: ImageArray, mask_HW: ImageArray, task: TaskSpec) -> None:
+def paint_lanes(image: ImageArray, mask_HW: ImageArray, task: TaskSpec, hatch: bool = True) -> None:
     """Paint lanes opaque, with a dark rim that keeps white lanes apart from bright roads.
 
     Args:
         image: (H, W, 3) BGR, changed.
-        mask_HW: Index mask, 0 = background.
+        mask_HW: Index mask, 0 = background, 255 = no label.
         task: A lane task.
+        hatch: Whether 255 means unlabelled and is marked, or not seen and is left as it is.
     """
+    if hatch:
+        _hatch(image, mask_HW == IGNORE_INDEX, rising=False)
     lane = ((mask_HW != 0) & (mask_HW != IGNORE_INDEX)).astype(np.uint8)
     rows = np.flatnonzero(lane.any(axis=1))
     if not rows.size:

@@ -64,6 +64,21 @@ def test_category_sets_are_named_and_drawn_white():
     assert panel.image[200, 100].tolist() == [255, 255, 255]
 
 
+def test_pixels_of_which_no_lane_is_known_are_hatched():
+    sample = MultiTaskDataSample()
+    sample.gt = TaskElements()
+    label = make_label("seg_lane")
+    label.sem_seg.data[:] = 0
+    label.sem_seg.data[..., 100:200] = 255
+    sample.gt.set_field(label, "seg_lane")
+    panel = label_panel(np.zeros((540, 960, 3), np.uint8), sample, [CAMERA_TASKS["seg_lane"]])
+    assert panel.notes == ("hatched the other way: nothing known of lanes",)
+    marked = (panel.image == 128).all(axis=2)
+    # Every tenth pixel, along the falling diagonals.
+    assert np.flatnonzero(marked[100]).tolist() == list(range(100, 200, 10))
+    assert np.flatnonzero(marked[101]).tolist() == list(range(101, 200, 10))
+
+
 def test_predictions_below_the_threshold_are_not_drawn_and_unseen_rows_are_dark():
     image = np.full((540, 960, 3), 100, np.uint8)
     low = prediction_panel(image, make_sample(), TASKS, score_thr=0.3).image
