@@ -13,7 +13,7 @@ from admlops.conversion.converter import FrameWriter
 from admlops.conversion.photo_file import PhotoFile
 from admlops.conversion.png_file import PngFile
 from admlops.errors import ConversionError
-from admlops.task_spec import IGNORE_INDEX, TaskSpec
+from admlops.task_spec import BACKGROUND, IGNORE_INDEX, TaskSpec
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,7 @@ class MaskClasses:
 
     Attributes:
         task: The task.
-        class_of_id: The source's id -> (its name, class or category set of the task; None = ignore).
+        class_of_id: The source's id -> (its name, class, category set or, of lanes, background of the task; None = ignore).
         category_sets: Name of each category set -> the classes that it may be.
     """
 
@@ -82,7 +82,9 @@ class MaskClasses:
 
     def _channel(self, target: str) -> int:
         sets = tuple(self.category_sets)
-        return self.task.num_channels + sets.index(target) if target in sets else self.task.channel_of(target)
+        if target in sets:
+            return self.task.num_channels + sets.index(target)
+        return 0 if target == BACKGROUND else self.task.channel_of(target)
 
 
 def check_mask_size(mask: PngFile, image: PngFile | PhotoFile) -> None:
