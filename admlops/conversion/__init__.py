@@ -3,34 +3,46 @@
 May import ``data_release``, ``task_spec`` and ``errors``; no torch, no mm* package.
 """
 
+from admlops.conversion.apolloscape import ApolloScapeConverter
 from admlops.conversion.bdd100k import Bdd100kConverter
 from admlops.conversion.camvid import CamVidConverter
 from admlops.conversion.cityscapes import CityscapesConverter
 from admlops.conversion.convert_source import convert_source
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
+from admlops.conversion.culane import CULaneConverter
 from admlops.conversion.kitti import KittiConverter
+from admlops.conversion.openlane import OpenLaneConverter
 from admlops.conversion.report import format_report
+from admlops.conversion.tusimple import TuSimpleConverter
 
 CONVERTERS: dict[str, type[Converter]] = {
     converter.name: converter
     for converter in (
+        ApolloScapeConverter,
         Bdd100kConverter,
         CamVidConverter,
         CityscapesConverter,
+        CULaneConverter,
         KittiConverter,
+        OpenLaneConverter,
+        TuSimpleConverter,
     )
 }
 """The converter of each source format, by the name that the command line knows."""
 
 __all__ = [
     "CONVERTERS",
+    "ApolloScapeConverter",
     "Bdd100kConverter",
+    "CULaneConverter",
     "CamVidConverter",
     "CityscapesConverter",
     "Converter",
     "FrameWriter",
     "KittiConverter",
+    "OpenLaneConverter",
     "SourceFrame",
+    "TuSimpleConverter",
     "convert_source",
     "format_report",
 ]
