@@ -2,6 +2,7 @@
 
 from admlops.engine.branch_log_processor import BranchLogProcessor
 from admlops.engine.hooks import (
+    AdaptBatchNormHook,
     BranchLossHook,
     OverlayHook,
     PlainCheckpointHook,
@@ -13,6 +14,7 @@ from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.release_train_loop import ReleaseTrainLoop
 
 __all__ = [
+    "AdaptBatchNormHook",
     "BranchLogProcessor",
     "BranchLossHook",
     "OverlayHook",

@@ -6,6 +6,7 @@ from typing import Any
 
 from mmengine.config import Config, ConfigDict
 
+from admlops.engine.config_check import type_name
 from admlops.errors import ConfigError
 
 NUM_ITERS = 4
@@ -35,6 +36,9 @@ def shorten(cfg: Config) -> None:
     if loader.sampler.get("mix", "natural") != "natural":
         # The validation split has other sources, hence other task signatures.
         loader.sampler.mix = "natural"
+    for hook in cfg.get("custom_hooks") or []:
+        if type_name(hook) == "AdaptBatchNormHook":
+            hook.update(sources=None, num_batches=NUM_EVAL_BATCHES)
     for name in ("val_dataloader", "test_dataloader"):
         cfg[name].num_batch_per_epoch = NUM_EVAL_BATCHES
     cfg.train_cfg.max_iters = NUM_ITERS

@@ -1,5 +1,6 @@
 """Hooks: what happens around an iteration, one file a hook."""
 
+from admlops.engine.hooks.adapt_batch_norm_hook import AdaptBatchNormHook
 from admlops.engine.hooks.branch_loss_hook import BranchLossHook
 from admlops.engine.hooks.overlay_hook import OverlayHook
 from admlops.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
@@ -8,6 +9,7 @@ from admlops.engine.hooks.report_hook import ReportHook
 from admlops.engine.hooks.step_checkpoint_hook import StepCheckpointHook
 
 __all__ = [
+    "AdaptBatchNormHook",
     "BranchLossHook",
     "OverlayHook",
     "PlainCheckpointHook",
