@@ -49,7 +49,7 @@ def camera_network(branches, upscale_group_base):
 def training_samples(
     tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix="natural", photometric=None
 ):
-    """Load training samples of these tasks: the image through ``image_steps``, labels along with it, flipped, in other light."""
+    """Load training samples: images through ``image_steps``, labels along with them, flipped, in other light."""
     return dict(
         batch_size=batch_size,
         num_workers=load_threads,

@@ -137,7 +137,7 @@ def mirror(results: Results) -> None:
 
 
 def _resize_image(image: npt.NDArray[np.uint8], size_hw: tuple[int, int]) -> npt.NDArray[np.uint8]:
-    hw = image.shape[:2]
+    hw = (image.shape[0], image.shape[1])
     while can_halve(hw, size_hw):
         hw = (hw[0] // 2, hw[1] // 2)
         image = cv2.resize(image, hw[::-1], interpolation=cv2.INTER_AREA)
