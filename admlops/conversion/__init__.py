@@ -7,6 +7,7 @@ from admlops.conversion.apolloscape import ApolloScapeConverter
 from admlops.conversion.bdd100k import Bdd100kConverter
 from admlops.conversion.camvid import CamVidConverter
 from admlops.conversion.cityscapes import CityscapesConverter
+from admlops.conversion.combine_releases import combine_releases, format_combined
 from admlops.conversion.convert_source import convert_source
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.culane import CULaneConverter
@@ -43,6 +44,8 @@ __all__ = [
     "OpenLaneConverter",
     "SourceFrame",
     "TuSimpleConverter",
+    "combine_releases",
     "convert_source",
+    "format_combined",
     "format_report",
 ]

@@ -26,8 +26,10 @@ from tqdm import tqdm
 from admlops.conversion.chunk_pool import run_jobs
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.report import build_report
-from admlops.conversion.tally import Tally
+from admlops.conversion.tally import WHOLE_TASK, Tally
 from admlops.data_release import validate_record
+from admlops.data_release.new_release import release_content
+from admlops.data_release.schema import DATASET_FILE
 from admlops.errors import ConversionError, MachineError
 from admlops.task_spec import CAMERA_TASKS
 from admlops.threads import available_cores
@@ -257,31 +259,25 @@ def _finish(converter: Converter, entry: str, plan: _Plan, folders: _Folders) ->
         os.fsync(file.fileno())
     report = build_report(converter, entry, tally)
     integrity = {"sha256": hasher.hexdigest(), "bytes": index.stat().st_size, "num_samples": report["records"]}
-    bundle = f"{RELEASE_VERSION}-release"
-    release = {
-        "meta": {
-            "release_name": f"{entry} {RELEASE_VERSION}",
-            "consumer_version": RELEASE_VERSION,
-            "bundle_versions": [bundle],
-            "version": RELEASE_VERSION,
-            "tasks": list(converter.tasks),
-        },
-        "dataset_index": [
-            {
-                "name": entry,
-                "obs_path": index.name,
-                "bundle_versions": [bundle],
-                "duplicate": 1,
-                "task_tags": list(converter.tasks),
-                "integrity": integrity,
-            }
-        ],
+    entry_of_index = {
+        "name": entry,
+        "obs_path": index.name,
+        "bundle_versions": [f"{RELEASE_VERSION}-release"],
+        "duplicate": 1,
+        "task_tags": _labelled_tasks(converter, report),
+        "integrity": integrity,
     }
-    for file_name, value in (("report.json", report), ("training_dataset.json", release)):
-        content = json.dumps(value, indent=2, ensure_ascii=False) + "\n"
-        _write(folders.release / file_name, content.encode(), folders)
+    report_content = json.dumps(report, indent=2, ensure_ascii=False) + "\n"
+    _write(folders.release / "report.json", report_content.encode(), folders)
+    _write(folders.release / DATASET_FILE, release_content(entry, RELEASE_VERSION, [entry_of_index]), folders)
     folders.release.rename(folders.out)
     return report
+
+
+def _labelled_tasks(converter: Converter, report: dict[str, Any]) -> list[str]:
+    # A part of the source that is not there leaves its tasks unknown in every record: no reason to read them for that task.
+    unlabelled = {task for task, names in report["unknown_records"].items() if names.get(WHOLE_TASK) == report["records"]}
+    return [task for task in converter.tasks if task not in unlabelled] or list(converter.tasks)
 
 
 def _write(path: Path, content: bytes, folders: _Folders) -> None:

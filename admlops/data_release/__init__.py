@@ -5,6 +5,7 @@
 ``strict_json``        JSON without surprises, with line and column
 ``schema``, ``rules``  fields of ``training_dataset.json``; rules over several fields
 ``dataset_file``       check a file: all faults at once
+``new_release``        write a file around entries
 ``git_repository``     read a repository at a commit
 ``locate``             from ``obs_path`` to a file on this machine; object storage comes here
 ``cache``              derived files, atomically written, shared by processes

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import signal
 import subprocess
@@ -27,7 +28,7 @@ def tool_env() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def wait_until(condition, seconds: float = 30.0) -> None:
+def wait_until(condition, seconds: float = 120.0) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "waited in vain"
@@ -208,3 +209,19 @@ def test_tool_converts_and_refuses(camvid_source, tmp_path):
     assert again.returncode == 1
     assert again.stderr.startswith("the output folder is not empty\n  where:")
     assert "expected a number of processes" in run_tool("camvid", source, "--out-dir", "x", "--workers", "0").stderr
+
+
+def test_tasks_that_no_record_labels_are_not_released(kitti_source, tmp_path, monkeypatch):
+    convert = KittiConverter.convert
+
+    def without_rear(self, frame, writer):
+        record = convert(self, frame, writer)
+        del record["labels"]["det_rear"]
+        if frame.sample_id == "000002":
+            del record["labels"]["det_person"]
+        return record
+
+    monkeypatch.setattr(KittiConverter, "convert", without_rear)
+    convert_source(KittiConverter(kitti_source({"000001": [], "000002": []})), tmp_path / "out", num_workers=1)
+    (entry,) = json.loads((tmp_path / "out/training_dataset.json").read_text())["dataset_index"]
+    assert entry["task_tags"] == ["det_cyclist_light", "det_person", "det_vehicle_sign"]
