@@ -1,5 +1,8 @@
 #!/usr/bin/env python
-"""Test a checkpoint: ``python tools/test.py configs/4pe_resize/multitask.py work_dirs/4pe_resize/multitask/with-bn-last.pth``"""
+"""Test a checkpoint.
+
+python tools/test.py configs/4pe_resize/multitask.py work_dirs/4pe_resize/multitask/with-bn-last.pth
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--resume", nargs="?", const="auto", metavar="PATH", help="go on from PATH, by default from the work dir's latest"
     )
+    parser.add_argument("--load-from", metavar="PATH", help="start from the weights of PATH, in a new run")
     parser.add_argument("--amp", action="store_true", help="train in bfloat16 (GPU only)")
     parser.add_argument(
         "--pipeline-test", action="store_true", help="a few iterations of train, validation and test on the validation split"
@@ -46,6 +47,7 @@ def main() -> None:
             args.config,
             work_dir=args.work_dir,
             resume=args.resume,
+            load_from=args.load_from,
             amp=args.amp,
             pipeline_test=args.pipeline_test,
             options=parse_options(args.cfg_options),

@@ -24,6 +24,7 @@ def train(
     *,
     work_dir: str | Path | None = None,
     resume: str | None = None,
+    load_from: str | None = None,
     amp: bool = False,
     pipeline_test: bool = False,
     options: Mapping[str, Any] | None = None,
@@ -36,6 +37,7 @@ def train(
         config: Config file.
         work_dir: Where checkpoints, logs, metrics and pictures go; ``work_dirs/<folder>/<config name>`` by default.
         resume: ``"auto"`` for the work dir's latest checkpoint, or a checkpoint; ``None`` starts anew.
+        load_from: Checkpoint whose weights to start from; what the network lacks or has more is left out.
         amp: Train in bfloat16 (GPU only).
         pipeline_test: A few iterations of train, validation and test on the validation split.
         options: Config values by dotted path.
@@ -48,7 +50,7 @@ def train(
     Raises:
         ConfigError: The config cannot run.
         MachineError: It asks for what this machine lacks.
-        CheckpointError: There is nothing to resume.
+        CheckpointError: There is nothing to resume, or both ``resume`` and ``load_from`` are given.
     """
     cfg = load_config(config, options, work_dir)
     launch.choose_devices(cfg, ctx, launcher)
@@ -60,6 +62,14 @@ def train(
             cfg.work_dir = f"{cfg.work_dir}_pipeline_test"
         shorten(cfg)
     launch.set_up_processes(cfg, launcher)
+    if load_from is not None:
+        if resume is not None:
+            raise CheckpointError(
+                "a run either goes on or starts from weights",
+                got=f"--resume and --load-from {load_from}",
+                remedy="give one of the two",
+            )
+        cfg.load_from = load_from
     _set_up_resume(cfg, resume)
     set_step_names(cfg)
     runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
