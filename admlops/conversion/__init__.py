@@ -7,14 +7,18 @@ from admlops.conversion.apolloscape import ApolloScapeConverter
 from admlops.conversion.bdd100k import Bdd100kConverter
 from admlops.conversion.camvid import CamVidConverter
 from admlops.conversion.cityscapes import CityscapesConverter
+from admlops.conversion.coco import CocoConverter
 from admlops.conversion.combine_releases import combine_releases, format_combined
 from admlops.conversion.convert_source import convert_source
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.culane import CULaneConverter
 from admlops.conversion.kitti import KittiConverter
+from admlops.conversion.kitti_tracking import KittiTrackingConverter
 from admlops.conversion.openlane import OpenLaneConverter
+from admlops.conversion.pennfudan import PennFudanConverter
 from admlops.conversion.report import format_report
 from admlops.conversion.tusimple import TuSimpleConverter
+from admlops.conversion.voc import VocConverter
 
 CONVERTERS: dict[str, type[Converter]] = {
     converter.name: converter
@@ -24,9 +28,13 @@ CONVERTERS: dict[str, type[Converter]] = {
         CamVidConverter,
         CityscapesConverter,
         CULaneConverter,
+        CocoConverter,
         KittiConverter,
+        KittiTrackingConverter,
         OpenLaneConverter,
+        PennFudanConverter,
         TuSimpleConverter,
+        VocConverter,
     )
 }
 """The converter of each source format, by the name that the command line knows."""
@@ -38,12 +46,16 @@ __all__ = [
     "CULaneConverter",
     "CamVidConverter",
     "CityscapesConverter",
+    "CocoConverter",
     "Converter",
     "FrameWriter",
     "KittiConverter",
+    "KittiTrackingConverter",
     "OpenLaneConverter",
+    "PennFudanConverter",
     "SourceFrame",
     "TuSimpleConverter",
+    "VocConverter",
     "combine_releases",
     "convert_source",
     "format_combined",
