@@ -4,6 +4,7 @@ from multi_task_batch import make_label, make_sample
 
 from admlops.errors import ModelError
 from admlops.models.heads import CenterLtrbHead
+from admlops.models.heads.center_ltrb_head import _is_peak
 from admlops.task_spec import CAMERA_TASKS
 
 TASK = "det_vehicle_sign"
@@ -99,6 +100,34 @@ def test_a_planted_peak_becomes_its_box(head):
     assert scores[0, 1] < 1e-3
     boxes, scores, labels = head.decode(logits, raw, torch.tensor([True, False]))
     assert scores.max() < 1e-3
+
+
+@pytest.mark.parametrize(
+    ("plateau", "first"),
+    [
+        ([(5, 7), (5, 8)], [(5, 7)]),
+        ([(5, 7), (6, 7)], [(5, 7)]),
+        ([(5, 8), (6, 7)], [(5, 8)]),
+        ([(5, 7), (6, 8)], [(5, 7)]),
+        ([(0, 22), (0, 23), (1, 22), (1, 23)], [(0, 22)]),  # at a border
+        ([(5, column) for column in range(3, 12)], [(5, 3)]),
+        ([(5, 7), (5, 9)], [(5, 7), (5, 9)]),  # no neighbours
+    ],
+)
+def test_of_equal_neighbours_the_first_in_reading_order_is_the_peak(head, plateau, first):
+    logits = torch.full((1, 2, 16, 24), -10.0) + 0.1 * torch.rand(1, 2, 16, 24)
+    for row, column in plateau:
+        logits[0, 1, row, column] = 3.0
+    boxes, scores, _ = head.decode(logits, torch.zeros(1, 4, 16, 24), torch.tensor([True, True]))
+    found = boxes[0, scores[0] > 0.5]
+    # A cell's point is the middle of its box.
+    assert sorted(((box[:2] + box[2:]) / 8 - 0.5).flip(0).tolist() for box in found) == [list(cell) for cell in first]
+
+
+def test_peaks_of_distinct_logits_are_the_largest_of_their_windows():
+    logits = torch.randn(2, 3, 9, 11)
+    expected = torch.nn.functional.max_pool2d(logits, 3, stride=1, padding=1) == logits
+    assert torch.equal(_is_peak(logits), expected)
 
 
 def test_targets_decode_to_their_boxes(head):

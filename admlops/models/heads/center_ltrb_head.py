@@ -171,6 +171,9 @@ class CenterLtrbHead(BaseTaskHead):
     def decode(self, logits_BKHW: Tensor, raw_B4HW: Tensor, allowed_K: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Take the best peaks of the heat map; every operation exports.
 
+        A peak is the largest of its 3 x 3 cells, and of equal ones the first in reading order: integers have many equal
+        neighbours, and an object is not to be found once a cell. Floats hardly ever do.
+
         Args:
             logits_BKHW: Class logits.
             raw_B4HW: Raw distances.
@@ -181,8 +184,7 @@ class CenterLtrbHead(BaseTaskHead):
         """
         num_classes, rows, columns = logits_BKHW.shape[1:]
         peaks = masked_logits(logits_BKHW, allowed_K[None])
-        is_peak = F.max_pool2d(peaks, 3, stride=1, padding=1) == peaks
-        scores = torch.where(is_peak, peaks.sigmoid(), torch.zeros_like(peaks)).flatten(1)
+        scores = torch.where(_is_peak(peaks), peaks.sigmoid(), torch.zeros_like(peaks)).flatten(1)
         scores_BD, cell_BD = scores.topk(min(self.max_detections, num_classes * rows * columns), dim=1)
         labels_BD = cell_BD // (rows * columns)
         place_BD = cell_BD % (rows * columns)
@@ -216,3 +218,12 @@ class CenterLtrbHead(BaseTaskHead):
             found.bboxes, found.scores, found.labels = boxes[index][keep], scores[index][keep], labels[index][keep]
             results.append(found)
         return results
+
+
+def _is_peak(logits_BKHW: Tensor) -> Tensor:
+    """Find the cells that are larger than the four before them in their 3 x 3 window and not smaller than the four after."""
+    rows, columns = logits_BKHW.shape[2:]
+    padded = F.pad(logits_BKHW, (1, 1, 1, 1), value=-torch.inf)
+    above, below = (F.max_pool2d(padded[:, :, first : first + rows], (1, 3), stride=1) for first in (0, 2))
+    left, right = (padded[:, :, 1:-1, first : first + columns] for first in (0, 2))
+    return (logits_BKHW > torch.maximum(above, left)) & (logits_BKHW >= torch.maximum(below, right))
