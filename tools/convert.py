@@ -19,7 +19,7 @@ from admlops.errors import AdmlopsError
 
 def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected a number of processes from 1 on, got {text!r}")
+        raise argparse.ArgumentTypeError(f"expected a number from 1 on, got {text!r}")
     return int(text)
 
 
@@ -33,6 +33,7 @@ def _parser() -> argparse.ArgumentParser:
         command.add_argument("--split", choices=converter.splits, default=converter.splits[0], help="default: %(default)s")
         command.add_argument("--name", help="name of the release's entry (default: FORMAT_SPLIT)")
         command.add_argument("--copy", action="store_true", help="copy images and sweeps, so that the folder can be moved")
+        command.add_argument("--limit", type=_positive, metavar="N", help="convert N frames at most, spread over the split")
         command.add_argument("--workers", type=_positive, metavar="N", help="processes (default: all cores)")
         converter.add_arguments(command)
     return parser
@@ -50,6 +51,7 @@ def main() -> int:
             args.out_dir,
             name=args.name,
             copy=args.copy,
+            limit=args.limit,
             num_workers=args.workers,
             show_progress=True,
         )

@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -91,6 +91,7 @@ def convert_source(
     *,
     name: str | None = None,
     copy: bool = False,
+    limit: int | None = None,
     num_workers: int | None = None,
     show_progress: bool = False,
 ) -> dict[str, Any]:
@@ -101,6 +102,7 @@ def convert_source(
         out_dir: The release folder to make; it must not exist, or be empty.
         name: Name of the release's entry and of its JSONL file; ``<format>_<split>`` where None.
         copy: Copy images and lidar sweeps into ``out_dir``, so that it can be moved.
+        limit: Convert so many frames at most, spread evenly over the split: for a first look, or for tests.
         num_workers: Processes; all cores that this process may use where None.
         show_progress: Draw a progress bar on standard error.
 
@@ -114,14 +116,14 @@ def convert_source(
     folders = _Folders(Path(out_dir).absolute())
     entry = name or f"{converter.name}_{converter.split}"
     _refuse_unusable(folders, entry)
-    plan = _survey(converter)
+    plan = _survey(converter, limit)
     with _writing(), _locked(folders):
         _start_or_continue(folders, {**converter.identity, "copy": copy, "frames": plan.ids_digest})
         todo = [chunk for chunk, name in enumerate(plan.chunk_names) if not (folders.chunks / name).exists()]
         with tqdm(total=plan.num_frames, unit="frame", desc=entry, disable=not show_progress, smoothing=0.05) as bar:
             bar.update(plan.num_frames - sum(plan.frames_in(chunk) for chunk in todo))
             workers = min(num_workers or available_cores(), len(todo))
-            for num_done in run_jobs(_convert_chunk, _jobs(converter, plan, folders, copy), workers):
+            for num_done in run_jobs(_convert_chunk, _jobs(converter, plan, folders, copy, limit), workers):
                 bar.update(num_done)
         report = _finish(converter, entry, plan, folders)
     shutil.rmtree(folders.partial)
@@ -140,12 +142,12 @@ def _refuse_unusable(folders: _Folders, entry: str) -> None:
         raise ConversionError("unusable --name", expected="a plain file name", got=repr(entry))
 
 
-def _survey(converter: Converter) -> _Plan:
+def _survey(converter: Converter, limit: int | None) -> _Plan:
     """Find missing files and repeated frames before any work is done; fingerprint each chunk's files."""
     seen: set[str] = set()
     ids = hashlib.sha256()
     names: list[str] = []
-    for chunk in _chunks(converter):
+    for chunk in _chunks(converter, limit):
         fingerprint = hashlib.sha256()
         for frame in chunk:
             if frame.sample_id in seen:
@@ -179,14 +181,25 @@ def _file_states(frame: SourceFrame) -> list[tuple[str, int, int]]:
     return states
 
 
-def _chunks(converter: Converter) -> Iterator[tuple[SourceFrame, ...]]:
+def _chunks(converter: Converter, limit: int | None) -> Iterator[tuple[SourceFrame, ...]]:
     frames = iter(converter.frames())
+    if limit is not None:
+        num_frames = sum(1 for _ in converter.frames())
+        chosen = (number * num_frames // limit for number in range(limit)) if limit < num_frames else range(num_frames)
+        frames = _pick(frames, chosen)
     while chunk := tuple(islice(frames, CHUNK_FRAMES)):
         yield chunk
 
 
-def _jobs(converter: Converter, plan: _Plan, folders: _Folders, copy: bool) -> Iterator[_Job]:
-    for name, frames in zip(plan.chunk_names, _chunks(converter), strict=True):
+def _pick(frames: Iterator[SourceFrame], chosen: Iterable[int]) -> Iterator[SourceFrame]:
+    passed = -1
+    for number in chosen:
+        yield next(islice(frames, number - passed - 1, None))
+        passed = number
+
+
+def _jobs(converter: Converter, plan: _Plan, folders: _Folders, copy: bool, limit: int | None) -> Iterator[_Job]:
+    for name, frames in zip(plan.chunk_names, _chunks(converter, limit), strict=True):
         if not (folders.chunks / name).exists():
             yield _Job(converter, frames, folders.chunks / name, folders, copy)
 

@@ -122,6 +122,13 @@ def test_other_options_start_anew(camvid_source, tmp_path):
     assert {name for name in snapshot(tmp_path / "out") if name.startswith("masks")} == {"masks/b_1.png"}
 
 
+@pytest.mark.parametrize(("limit", "kept"), [(1, [0]), (3, [0, 23, 46]), (70, range(70)), (99, range(70))])
+def test_a_limit_takes_frames_of_the_whole_split(kitti_source, tmp_path, limit, kept):
+    source = kitti_source({f"{i:06d}": [CAR_LINE] for i in range(70)})  # 70 / 3 = 23.3
+    convert_source(KittiConverter(source), tmp_path / "out", num_workers=1, limit=limit)
+    assert [record["sample_id"] for record in load_release(tmp_path / "out")] == [f"{i:06d}" for i in kept]
+
+
 def test_output_that_is_in_use_is_left_alone(kitti_source, tmp_path):
     converter = KittiConverter(kitti_source({"000001": []}))
     (tmp_path / "full").mkdir()
