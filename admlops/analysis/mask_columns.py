@@ -111,6 +111,8 @@ class LaneColumns(MaskColumns):
         shown = np.zeros(len(self.task.classes), dtype=bool)
         to_cells = np.array([HEAT_HW[1] / image_hw[1], HEAT_HW[0] / image_hw[0]])
         for polyline in label["polylines"]:
+            if polyline["category"] is None:  # ignored
+                continue
             number = self._class_number(polyline["category"], states, where)
             if number != IN_SET:
                 shown[number] = True
