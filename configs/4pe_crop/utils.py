@@ -48,10 +48,13 @@ def train_loader(
     load_threads=load_threads,
     mix="natural",
     photometric=None,
+    flip_prob=0.5,
 ):
     """Load training samples of these tasks: cropped out of the original, flipped, in other light."""
     image_steps = [dict(type=LoadImage), dict(type=RandomCrop, crop_hw=crop_hw)]
-    return training_samples(tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
+    return training_samples(
+        tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric, flip_prob
+    )
 
 
 def eval_loader(tasks, release=val_data_release, geometry=(), load_threads=load_threads):

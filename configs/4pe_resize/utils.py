@@ -47,13 +47,16 @@ def train_loader(
     load_threads=load_threads,
     mix="natural",
     photometric=None,
+    flip_prob=0.5,
 ):
     """Load training samples of these tasks: resized, cropped, flipped, in other light."""
     image_steps = [
         dict(type=LoadImage, resize=dict(type=ResizeMinMax, resize_hw=resize_hw, resize_type=resize_type)),
         dict(type=RandomCrop, crop_hw=crop_hw),
     ]
-    return training_samples(tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric)
+    return training_samples(
+        tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix, photometric, flip_prob
+    )
 
 
 def eval_loader(tasks, release=val_data_release, resize_hw=resize_hw, load_threads=load_threads):

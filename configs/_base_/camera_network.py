@@ -47,7 +47,16 @@ def camera_network(branches, upscale_group_base):
 
 
 def training_samples(
-    tasks, release, image_steps, batch_size, load_threads, prefetch, shuffle_window, mix="natural", photometric=None
+    tasks,
+    release,
+    image_steps,
+    batch_size,
+    load_threads,
+    prefetch,
+    shuffle_window,
+    mix="natural",
+    photometric=None,
+    flip_prob=0.5,
 ):
     """Load training samples: images through ``image_steps``, labels along with them, flipped, in other light."""
     return dict(
@@ -63,7 +72,7 @@ def training_samples(
             pipeline=[
                 dict(type=LoadLabels, frame="input"),
                 *image_steps,
-                dict(type=RandomFlip, prob=0.5),
+                dict(type=RandomFlip, prob=flip_prob),
                 dict(type=Photometric, **(photometric or {})),
                 dict(type=PackMultiTask),
             ],
