@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-import ijson
 import numpy as np
 import numpy.typing as npt
 
+from admlops.conversion.json_list import stream_json_list
 from admlops.errors import ConversionError
 
 
@@ -96,12 +96,9 @@ def read_coco_boxes(path: Path, wanted: Collection[str]) -> CocoBoxes:
     Raises:
         ConversionError: Missing, truncated or malformed; names the annotation.
     """
-    try:
-        stat = path.stat()
-    except FileNotFoundError:
-        raise ConversionError(
-            "the annotation file is missing", where=path, expected="COCO's instances file", remedy="complete the source"
-        ) from None
+    if not path.is_file():
+        raise ConversionError("the annotation file is missing", where=path, remedy="complete the source")
+    stat = path.stat()
     return _read(path, tuple(wanted), stat.st_size, stat.st_mtime_ns)
 
 
@@ -183,25 +180,15 @@ _KEYS = {
 def _items(path: Path, section: str) -> Iterator[tuple[str, dict[str, Any]]]:
     """Stream a section: where each entry stands, and the entry with all the keys that are needed."""
     number = -1
-    with path.open("rb") as file:
-        try:
-            for number, item in enumerate(ijson.items(file, f"{section}.item", use_float=True)):
-                entry_id = item.get("id") if isinstance(item, dict) else None
-                where = f"{path} ({section}[{number}], id {entry_id!r})"
-                if type(entry_id) is not int:
-                    raise _malformed(where, f"an object with an integer id in {section}", repr(item)[:80])
-                for key in _KEYS[section]:
-                    if key not in item or (key.endswith("_id") and type(item[key]) is not int):
-                        raise _malformed(where, f"the key {key}", repr(item.get(key, sorted(item))))
-                yield where, item
-        except (ijson.JSONError, UnicodeDecodeError) as error:
-            raise ConversionError(
-                "the annotation file is truncated or malformed",
-                where=f"{path} (about byte {file.tell()} of {path.stat().st_size})",
-                expected="one complete JSON object",
-                got=str(error).splitlines()[0],
-                remedy="fetch the file again, then run the same command: it continues",
-            ) from error
+    for number, item in enumerate(stream_json_list(path, section)):
+        entry_id = item.get("id") if isinstance(item, dict) else None
+        where = f"{path} ({section}[{number}], id {entry_id!r})"
+        if type(entry_id) is not int:
+            raise _malformed(where, f"an object with an integer id in {section}", repr(item)[:80])
+        for key in _KEYS[section]:
+            if key not in item or (key.endswith("_id") and type(item[key]) is not int):
+                raise _malformed(where, f"the key {key}", repr(item.get(key, sorted(item))))
+        yield where, item
     if number < 0:
         raise ConversionError(
             f"the annotation file has no {section}",

@@ -33,3 +33,16 @@ def test_broken_files_are_named(tmp_path, text, message):
         path.write_text(text)
     with pytest.raises(ConversionError, match=message):
         list(stream_json_list(path))
+
+
+def test_list_in_an_object(tmp_path):
+    path = tmp_path / "frames.json"
+    path.write_text('{"info": {"frames": [0]}, "frames": [1, [2]], "more": []}')
+    assert list(stream_json_list(path, "frames")) == [1, [2]]
+    assert list(stream_json_list(path, "missing")) == []
+    path.write_text('{"frames": [1, 2], "more": ')
+    with pytest.raises(ConversionError, match=r"truncated or malformed(.|\n)*one complete JSON object"):
+        list(stream_json_list(path, "frames"))
+    path.write_text("[1, 2]")
+    with pytest.raises(ConversionError, match=r"is no object(.|\n)*got: +'\['"):
+        list(stream_json_list(path, "frames"))

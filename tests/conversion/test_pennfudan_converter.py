@@ -98,6 +98,16 @@ def test_truncated_file(source, tmp_path, num_characters):
     assert str(error.value.where).startswith(f"{path}:")
 
 
+def test_file_that_ends_behind_a_box(source, tmp_path):
+    # Whether the box's last number is whole cannot be seen.
+    path = source / "PennFudanPed/Annotation/FudanPed00001.txt"
+    text = path.read_text()
+    path.write_text(text[: text.rindex("\nPixel mask")])
+    with pytest.raises(ConversionError, match=r"truncated(.|\n)*2 objects with box and mask(.|\n)*2 boxes, 1 masks") as error:
+        convert_source(PennFudanConverter(source), tmp_path / "out", num_workers=1)
+    assert error.value.where == f"{path}:16"
+
+
 def test_missing_parts(source, tmp_path):
     root = source / "PennFudanPed"
     (root / "PNGImages/FudanPed00001.png").unlink()
