@@ -8,7 +8,7 @@ Ours is the pipeline of ``configs/4pe_resize/multitask.py``; mmdet's loads, resi
 
 1. Load, resize, crop, flip, pack, with boxes. Bound: 1.5 times the images a second.
 2. The same with colour augmentation: ``Photometric`` beside ``PhotoMetricDistortion``.
-3. The same as 1 with a semantic mask (a PNG as OpenCV writes it) beside the boxes.
+3. The same as 1 with a semantic mask (a PNG as our converters write it) beside the boxes.
 
 Figures are CPU seconds of one process, photo by photo in turns, the minimum over the rounds; medians stand beside them. The
 photos are noise of many scales with a sensor's grain, about 400 KB as JPEG, as a camera's are.
@@ -69,7 +69,8 @@ def write_data(folder: Path, num_photos: int, hw: tuple[int, int]) -> None:
     for i in range(num_photos):
         cv2.imwrite(str(folder / f"{i}.jpg"), make_photo(hw, rng), [cv2.IMWRITE_JPEG_QUALITY, 88])
         coarse = rng.integers(0, 12, (hw[0] // 60, hw[1] // 60), dtype=np.uint8)
-        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(coarse, hw[::-1], interpolation=cv2.INTER_NEAREST))
+        mask = cv2.resize(coarse, hw[::-1], interpolation=cv2.INTER_NEAREST)
+        cv2.imwrite(str(folder / f"{i}.png"), mask, [cv2.IMWRITE_PNG_COMPRESSION, 3])
         boxes = make_boxes(hw, rng)
         labels = {TASK: {"boxes": boxes, "categories": ["vehicle"] * NUM_BOXES}, MASK_TASK: {"mask": f"{i}.png"}}
         image = {"path": f"{i}.jpg", "height": hw[0], "width": hw[1]}
