@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from admlops.analysis.analysis_run import Analysis
-from admlops.analysis.class_states import NON_EXHAUSTIVE, UNKNOWN
+from admlops.analysis.class_states import SET_ONLY, UNKNOWN
 from admlops.analysis.counts import SourceCounts, is_mask_task
 from admlops.analysis.tables import input_size, split_totals
 from admlops.task_spec import TaskKind, TaskSpec
@@ -82,6 +82,9 @@ def _class_warnings(analysis: Analysis, need: Need) -> Iterator[DataWarning]:
             if not total.states[position, :UNKNOWN].any():
                 what = f"unknown in all {total.records:,} records"
                 yield DataWarning("A101", where, what, "label it somewhere, or take the class out of the task")
+            elif not total.states[position, :SET_ONLY].any():
+                what = f"occurs only in category sets, in {int(total.states[position, SET_ONLY]):,} records"
+                yield DataWarning("A107", where, what, "label it as itself somewhere: nothing tells it from the others")
             elif total.images[position]:
                 yield from _few(task, total, number, position, where, need)
                 yield from _single_source(analysis, split, task, position, where)
@@ -108,6 +111,8 @@ def _few(task: TaskSpec, total: SourceCounts, number: int, position: int, where:
     # Of masks a sample may have been read: then the images are scaled up.
     expected = images * total.masks[number] / max(total.masks_read[number], 1) if sampled else images
     basis = f" in {total.masks_read[number]:,} of {total.masks[number]:,} masks" if sampled else ""
+    if total.task_labelled[number] < need.min_images:
+        return  # one warning for the task says it
     if expected < need.min_images:
         yield DataWarning("A105", where, f"only {images:,} images show it{basis}, fewer than {need.min_images:,}", remedy)
     elif task.kind is TaskKind.DETECTION and instances < need.min_instances:
@@ -117,7 +122,7 @@ def _few(task: TaskSpec, total: SourceCounts, number: int, position: int, where:
 def _single_source(analysis: Analysis, split: str, task: TaskSpec, position: int, where: str) -> Iterator[DataWarning]:
     number = analysis.layout.tasks.index(task)
     parts = [(source, counts) for source, counts in analysis.of_split(split) if counts.task_labelled[number]]
-    trusted = [source.name for source, counts in parts if counts.states[position, : NON_EXHAUSTIVE + 1].any()]
+    trusted = [source.name for source, counts in parts if counts.states[position, :SET_ONLY].any()]
     if len(trusted) == 1 and len(parts) > 1:
         what = f"labelled in one source only, {trusted[0]}, of {len(parts)} that label the task"
         yield DataWarning(
@@ -127,6 +132,9 @@ def _single_source(analysis: Analysis, split: str, task: TaskSpec, position: int
 
 def _task_warnings(analysis: Analysis, need: Need) -> Iterator[DataWarning]:
     totals = split_totals(analysis)
+    if not analysis.tasks:
+        known = ", ".join(task.name for task in analysis.layout.tasks)
+        yield DataWarning("A205", ", ".join(totals), "no record is labelled for any task", f"label some of {known}")
     for task in analysis.tasks:
         number = analysis.layout.tasks.index(task)
         for split, total in totals.items():
@@ -138,6 +146,9 @@ def _task_warnings(analysis: Analysis, need: Need) -> Iterator[DataWarning]:
                     "A201", where, what, "add a source that labels it, tag one with it, or do not ask for it: --tasks"
                 )
                 continue
+            if labelled < need.min_images:
+                what = f"only {labelled:,} records are labelled for the task, fewer than {need.min_images:,}"
+                yield DataWarning("A204", where, what, "add labelled records: figures of so few mean little")
             unread = total.masks_read[number] < total.masks[number]
             if task.kind is not TaskKind.SEMANTIC and not total.task_empty[number] and not unread:
                 what = f"all {labelled:,} labelled records show something of it, there is no negative"

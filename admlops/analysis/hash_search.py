@@ -17,6 +17,8 @@ MAX_THRESHOLD = 15
 """Above it the bands hold fewer than 4 bits and separate nothing."""
 
 _MAX_BUCKET = 256
+_MAX_CUTS = 3
+_DENSE = 0.1
 
 U64 = npt.NDArray[np.uint64]
 Indices = npt.NDArray[np.int64]
@@ -51,10 +53,12 @@ def near_pairs(hashes: U64, threshold: int) -> Iterator[tuple[Indices, Indices]]
     Yields:
         Blocks (i, j) of equal length: positions in ``hashes`` with i < j, each pair in one block only.
     """
-    yield from _search(hashes, np.arange(len(hashes)), range(HASH_BITS), threshold)
+    yield from _search(hashes, np.arange(len(hashes)), range(HASH_BITS), threshold, _MAX_CUTS)
 
 
-def _search(hashes: U64, members: Indices, bits: Sequence[int], threshold: int) -> Iterator[tuple[Indices, Indices]]:
+def _search(
+    hashes: U64, members: Indices, bits: Sequence[int], threshold: int, num_cuts: int
+) -> Iterator[tuple[Indices, Indices]]:
     edges = np.linspace(0, len(bits), threshold + 2).round().astype(int).tolist()
     bands = [bits[begin:end] for begin, end in zip(edges, edges[1:], strict=False)]
     masks = [np.uint64(sum(1 << bit for bit in band)) for band in bands]
@@ -67,9 +71,12 @@ def _search(hashes: U64, members: Indices, bits: Sequence[int], threshold: int) 
         band_bits = set(bands[number])
         rest = [bit for bit in bits if bit not in band_bits]
         # A cut of a bucket pays only while each band keeps a bit to cut by.
-        large = (sizes > _MAX_BUCKET) & (len(rest) > threshold)
+        large = (sizes > _MAX_BUCKET) & (len(rest) > threshold) & (num_cuts > 1)
+        for bucket in np.flatnonzero(large).tolist():
+            begin, size = int(starts[bucket]), int(sizes[bucket])
+            large[bucket] = not _is_dense(hashes[ordered[begin : begin + size]], threshold)
         blocks: list[Iterator[tuple[Indices, Indices]]] = [
-            _search(hashes, ordered[start : start + size], rest, threshold)
+            _search(hashes, ordered[start : start + size], rest, threshold, num_cuts - 1)
             for start, size in zip(starts[large].tolist(), sizes[large].tolist(), strict=True)
         ]
         blocks.append(_compare(hashes, ordered, sizes, large, threshold))
@@ -81,6 +88,12 @@ def _search(hashes: U64, members: Indices, bits: Sequence[int], threshold: int) 
                     earlier |= (difference & other) == 0
                 if not earlier.all():
                     yield first[~earlier], second[~earlier]
+
+
+def _is_dense(bucket: U64, threshold: int) -> bool:
+    # Where many are near each other (a car that stands still), every band holds them all, and each cut would do all work anew.
+    half = len(bucket) // 2
+    return bool((count_bits(bucket[:half] ^ bucket[half : 2 * half]) <= threshold).mean() > _DENSE)
 
 
 def _compare(

@@ -40,17 +40,17 @@ def draw_plots(analysis: Analysis) -> dict[str, tuple[str, bytes]]:
         Title and PNG file by name; position and co-occurrence once a split.
     """
     totals = split_totals(analysis)
-    plots = {
-        "availability": ("What is labelled, by class and source", _draw_availability(analysis)),
-        "images": ("Images that show a class, by source", _draw_images(analysis)),
-    }
+    plots = {}
+    if analysis.tasks:
+        plots["availability"] = ("What is labelled, by class and source", _draw_availability(analysis))
+        plots["images"] = ("Images that show a class, by source", _draw_images(analysis))
     if any(total.box_sizes.any() for total in totals.values()):
         plots["box_sizes"] = ("Shorter side of boxes in the network's input", _draw_box_sizes(analysis, totals))
     plots["image_sizes"] = ("Image sizes", _draw_image_sizes(analysis, totals))
     for split, total in totals.items():
         if total.position.any():
             plots[f"positions_{split}"] = (f"Where classes are in the image: {split}", _draw_positions(analysis, total))
-        if total.together.any():
+        if np.any(total.together != np.diag(np.diagonal(total.together))):
             title = f"Classes in one image: {split}"
             plots[f"co_occurrence_{split}"] = (title, _draw_co_occurrence(analysis, total))
     return plots
