@@ -38,8 +38,8 @@ class SourceReport:
     Attributes:
         path: The file as it was named.
         sha256: Hash of the file.
-        weights: ``averaged`` (EMA) or ``plain``.
-        iteration: Iterations that it was trained for; None where it does not say.
+        weights: ``averaged`` (EMA), ``plain`` or ``composed``.
+        iteration: Iterations that it was trained for; None where it does not say or was composed.
         made_of: Files that it was itself composed of, by part; empty otherwise.
     """
 
@@ -128,11 +128,12 @@ class _Source:
 
     def report(self) -> SourceReport:
         parents = self.meta.get("composition", {}).get("parts", ())
+        trained = "averaged" if "ema_state_dict" in self.checkpoint else "plain"
         return SourceReport(
             path=str(self.path),
             sha256=sha256_of(self.path),
-            weights="averaged" if "ema_state_dict" in self.checkpoint else "plain",
-            iteration=self.meta.get("iter"),
+            weights="composed" if parents else trained,
+            iteration=None if parents else self.meta.get("iter"),
             made_of={part["name"]: part["source"] for part in parents},
         )
 

@@ -101,6 +101,7 @@ def test_one_task_is_taken_out_with_its_outputs(folder, tmp_path, config, tasks)
 def test_a_checkpoint_that_was_composed_names_its_own_sources(folder, tmp_path):
     compose_checkpoint(MULTITASK, folder / "multi.pth", tmp_path / "a.pth", {"seg_lane": folder / "lane.pth"})
     report = compose_checkpoint(LANE, tmp_path / "a.pth", tmp_path / "b.pth")
+    assert (report.sources[0].weights, report.sources[0].iteration) == ("composed", None)
     assert report.sources[0].made_of["branches.seg_lane"] == str(folder / "lane.pth")
 
 
