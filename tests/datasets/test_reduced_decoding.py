@@ -143,6 +143,17 @@ def test_cut_and_damaged_jpegs_are_refused(tmp_path: Path, step: int) -> None:
         decode_image(whole, path, "index:7", (95, 159), step)
 
 
+def test_a_jpeg_that_only_opencv_takes_comes_in_full(tmp_path: Path) -> None:
+    path = tmp_path / "a.jpg"
+    write_image(path, (96, 160))
+    whole = path.read_bytes()
+    odd = whole[:20] + b"\0\0" + whole[20:]  # stray bytes between two header segments
+    np.testing.assert_array_equal(decode_image(odd, path, None, (96, 160), step=2), decode_image(whole, path, None))
+    path.write_bytes(odd)
+    resized = _load(path, (96, 160), LoadImage(resize=ResizeMinMax((48, 80))))
+    assert resized["img"].shape == (48, 80, 3)
+
+
 def test_full_decoding_equals_opencv() -> None:
     folder = os.environ.get("ADMLOPS_REAL_DATA")
     if not folder:
