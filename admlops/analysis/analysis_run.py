@@ -65,6 +65,19 @@ class Analysis:
             if task in self.tasks:
                 yield task, name, position
 
+    def is_unread(self, counts: SourceCounts, task: TaskSpec) -> bool:
+        """Tell whether nobody looked into the masks of a task: then zero images with a class mean nothing.
+
+        Args:
+            counts: Of a source or of several.
+            task: One of the tasks.
+
+        Returns:
+            True where there are masks and none was read.
+        """
+        number = self.layout.tasks.index(task)
+        return bool(counts.masks[number]) and not counts.masks_read[number]
+
     def of_split(self, name: str) -> list[tuple[Source, SourceCounts]]:
         """List a split's sources.
 

@@ -194,11 +194,11 @@ def _leaks(analysis: Analysis) -> Iterator[DataWarning]:
             continue
         where = f"{names[a]} and {names[b]}"
         if overlap.equal_files:
-            what = f"{overlap.equal_files:,} pictures of {names[b]} are files of {names[a]}"
+            what = f"pictures of {names[b]} that are files of {names[a]}: {overlap.equal_files:,}"
             yield DataWarning("A401", where, what, remedy)
         if overlap.near_duplicates:
-            what = f"{overlap.near_duplicates:,} pictures of {names[b]} are near duplicates of pictures of {names[a]}"
+            what = f"pictures of {names[b]} that are near duplicates of pictures of {names[a]}: {overlap.near_duplicates:,}"
             yield DataWarning("A402", where, what, remedy)
         if overlap.scenes:
-            what = f"{overlap.scenes:,} scenes are in both, with {overlap.scene_records:,} records of {names[b]}"
+            what = f"scenes in both: {overlap.scenes:,}, with {overlap.scene_records:,} of {names[b]}'s records"
             yield DataWarning("A403", where, what, remedy)

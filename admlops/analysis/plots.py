@@ -90,11 +90,15 @@ def _draw_images(analysis: Analysis) -> bytes:
     for y, x in np.argwhere(known).tolist():
         dark = values[y, x] > 0 and norm(values[y, x]) > 0.6
         color = "white" if dark else ("black" if values[y, x] else "#c53030")
-        axes.text(x, y, _short(int(values[y, x])), ha="center", va="center", fontsize=8, color=color)
+        is_unread = analysis.is_unread(parts[x], rows[y][0])
+        axes.text(x, y, "?" if is_unread else _short(int(values[y, x])), ha="center", va="center", fontsize=8, color=color)
     for y, x in np.argwhere(in_set).tolist():
         axes.text(x, y, "set", ha="center", va="center", fontsize=8, color=STATE_COLORS[SET_ONLY])
     _label_matrix(axes, analysis, columns)
-    axes.set_xlabel("empty: unknown; set: only in category sets; red 0: labelled, and nowhere to be seen", fontsize=9)
+    axes.set_xlabel(
+        "empty: unknown; set: only in category sets; ?: masks were not read; red 0: labelled, and nowhere to be seen",
+        fontsize=9,
+    )
     return _png(figure)
 
 

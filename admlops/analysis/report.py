@@ -87,9 +87,14 @@ def format_summary(analysis: Analysis, warnings: tuple[DataWarning, ...]) -> str
     width = max(len(split) for split in totals) + 2
     lines = [*describe(analysis), "", f"{'images that show':<40}" + "".join(f"{split:>{max(width, 10)}}" for split in totals)]
     for task, name, position in analysis.classes():
-        cells = (
-            f"{int(total.images[position]):,}" if total.states[position, :-1].any() else "unknown" for total in totals.values()
-        )
+        cells = [
+            "unknown"
+            if not total.states[position, :-1].any()
+            else "not read"
+            if analysis.is_unread(total, task)
+            else f"{int(total.images[position]):,}"
+            for total in totals.values()
+        ]
         lines.append(f"  {task.name + '.' + name:<38}" + "".join(f"{cell:>{max(width, 10)}}" for cell in cells))
     counted = "no warnings" if not warnings else "1 warning" if len(warnings) == 1 else f"{len(warnings)} warnings"
     return "\n".join([*lines, "", counted, *(f"  {warning}" for warning in warnings)])

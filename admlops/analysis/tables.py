@@ -218,8 +218,10 @@ def _instances(analysis: Analysis) -> Iterator[Row]:
                 instances = int(counts.instances[position]) if task.kind is not TaskKind.SEMANTIC else None
                 effective = None if instances is None else instances * duplicate
                 ignored = int(counts.ignored[position]) if task.kind is TaskKind.DETECTION else None
-                pixels = int(counts.pixels[position]) if is_mask_task(task) else None
-                images, negatives = int(counts.images[position]), int(counts.negatives[position])
+                is_unread = analysis.is_unread(counts, task)
+                pixels = int(counts.pixels[position]) if is_mask_task(task) and not is_unread else None
+                images = None if is_unread else int(counts.images[position])
+                negatives = None if is_unread else int(counts.negatives[position])
                 yield split, task.name, name, source, instances, effective, ignored, images, negatives, pixels
 
 

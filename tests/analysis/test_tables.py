@@ -158,7 +158,7 @@ def test_masks_that_are_not_read_tell_nothing(lanes_and_masks, analyse):
     # Of three records the last is chosen, which has no mask.
     (task,) = rows(analysis, "tasks", task="seg_default")
     assert (task["labelled"], task["masks"], task["masks_read"]) == (2, 2, 0)
-    assert {(row["images"], row["negatives"]) for row in rows(analysis, "instances", task="seg_default")} == {(0, 0)}
+    assert {(row["images"], row["negatives"]) for row in rows(analysis, "instances", task="seg_default")} == {(None, None)}
 
 
 def test_records_to_read_are_evenly_spread():
