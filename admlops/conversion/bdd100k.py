@@ -110,18 +110,19 @@ class Bdd100kConverter(Converter):
                 expected=f"{self._list_path(_DET)}, {self._list_path(_LANE)} or a folder labels/sem_seg/masks/{self.split}",
                 remedy="SRC is the folder that holds images/ and labels/",
             )
+        lists = {kind: str(self._list_path(kind)) for kind in (_DET, _LANE)}
+        photos_100k, photos_10k = (self.source_root / "images" / image_set / self.split for image_set in ("100k", "10k"))
         for stem, group in groupby(heapq.merge(*parts, key=lambda part: part[0]), key=lambda part: part[0]):
             kinds = {kind: value for _, kind, value in group}
             mask = kinds.pop(_SEG, None)
-            photo = self._photo("100k", stem)
+            photo = f"{stem}.jpg"
             # The two sets of images overlap: the same file is one record.
-            same = mask is not None and bool(kinds) and _same_file(photo, self._photo("10k", stem))
+            same = mask is not None and bool(kinds) and _same_file(photos_100k / photo, photos_10k / photo)
             if kinds:
-                files = {"image": photo, "mask": mask} if same else {"image": photo}
-                listed_in = ", ".join(str(self._list_path(kind)) for kind in kinds)
-                yield SourceFrame(f"100k_{stem}", files, listed_in, kinds)
+                files = {"image": photos_100k / photo, **({"mask": mask} if same else {})}
+                yield SourceFrame(f"100k_{stem}", files, ", ".join(lists[kind] for kind in kinds), kinds)
             if mask is not None and not same:
-                yield SourceFrame(f"10k_{stem}", {"image": self._photo("10k", stem), "mask": mask}, str(mask.parent), {})
+                yield SourceFrame(f"10k_{stem}", {"image": photos_10k / photo, "mask": mask}, str(mask.parent), {})
 
     def convert(self, frame: SourceFrame, writer: FrameWriter) -> dict[str, Any]:
         """Sort the objects into tasks, join the edges of lane marks, map the mask's ids."""
@@ -159,9 +160,6 @@ class Bdd100kConverter(Converter):
     def _list_path(self, kind: str) -> Path:
         steps = ("det_20",) if kind == _DET else ("lane", "polygons")
         return self.source_root.joinpath("labels", *steps, f"{kind}_{self.split}.json")
-
-    def _photo(self, image_set: str, stem: str) -> Path:
-        return self.source_root / "images" / image_set / self.split / f"{stem}.jpg"
 
     def _listed(self, kind: str) -> Iterator[tuple[str, str, Any]] | None:
         path = self._list_path(kind)

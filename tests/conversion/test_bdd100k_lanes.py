@@ -91,14 +91,20 @@ def test_double_yellow_has_edges_half_a_metre_apart():
     [
         mark(line(-1.7), style="dashed"),
         mark(line(-1.7), "single yellow"),
-        mark(line(-0.6)),  # 1.3 m further: the other line of a bicycle lane
-        mark(line(-1.7, 300, 402)),  # the next mark of the same line, further away
+        mark(line(-1.7, 300, 420)),  # the next mark of the same line, further away
     ],
 )
 def test_other_marks_stay_by_themselves(other):
     label, _ = convert(mark(line(-1.9)), other)
     assert len(label["polylines"]) == 2
     assert "ignore_regions" not in label
+
+
+@pytest.mark.parametrize(("top", "bottom"), [(310, 400), (600, 700)])
+def test_lines_of_a_bicycle_lane_stay_by_themselves(top, bottom):
+    # 1.3 m apart; far away they are as near in the picture as the edges of a near mark.
+    label, _ = convert(mark(line(-1.9, top, bottom)), mark(line(-0.6, top, bottom)))
+    assert len(label["polylines"]) == 2
 
 
 def test_nearest_edges_are_joined_first():

@@ -58,8 +58,8 @@ def test_entries_of_all_are_listed_and_the_tree_can_be_moved(releases, tmp_path)
 
 
 def test_paths_hold_where_a_folder_is_a_link(releases, tmp_path):
-    (tmp_path / "disk").mkdir()
-    (tmp_path / "linked").symlink_to(tmp_path / "disk", target_is_directory=True)
+    (tmp_path / "mnt" / "disk").mkdir(parents=True)
+    (tmp_path / "linked").symlink_to(tmp_path / "mnt" / "disk", target_is_directory=True)
     combine_releases(releases, tmp_path / "linked" / "deep" / "train")
     assert len(open_release(root=tmp_path / "linked/deep/train").select(["det_rear", "seg_default"])) == 2
 
