@@ -89,12 +89,16 @@ setup(
     long_description_content_type="text/markdown",
     packages=find_packages(include=["admlops", "admlops.*"]),
     python_requires=">=3.10,<3.13",
+    entry_points={"console_scripts": ["admlops=admlops.cli.main:main"]},
     # Ranges, and neither PyTorch nor mm* nor OpenCV: which build of those fits depends on the machine (see requirements/).
     install_requires=[
         "numpy>=1.24,<2",
+        "click>=8.1",
+        "ijson>=3.2",
         "orjson>=3.9",
         "pydantic>=2.5,<3",
         "scipy>=1.10",
+        "simplejpeg>=1.7",
         "matplotlib>=3.8",
         "pillow>=10",
         "faster-coco-eval>=1.6",
