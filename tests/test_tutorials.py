@@ -1,0 +1,193 @@
+"""The tutorials: what they say to type works in order, and English and Chinese say the same code.
+
+A fenced block of ``bash`` is run line by line, with ``exit=1`` behind it its last command must fail. A ``python`` block is the
+file that its first line names. Every line of ``text checked`` must be in what the commands before it printed.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmengine.logging import MMLogger
+
+from admlops.engine.config import load_config
+from admlops.registry import MODELS
+
+ROOT = Path(__file__).parents[1]
+FOLDER = ROOT / "docs" / "tutorials"
+NAMES = sorted(path.stem for path in FOLDER.glob("*.md") if not path.stem.endswith("_zh-CN"))
+ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    text: str
+    line: int
+
+
+def blocks_of(path):
+    text = path.read_text(encoding="utf-8")
+    found = re.finditer(r"^```([^\n]*)\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    return [Block(match[1], match[2], text.count("\n", 0, match.start()) + 1) for match in found]
+
+
+@pytest.fixture(scope="module")
+def run_python():
+    """Run ``python ARGUMENTS`` in a folder; answers with status and output."""
+    process = subprocess.Popen(
+        [sys.executable, ROOT / "tests" / "tutorial_commands.py"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=os.environ | ENVIRONMENT,
+    )
+
+    def run(arguments, folder, environment):
+        process.stdin.write(json.dumps({"arguments": arguments, "folder": str(folder), "environment": environment}) + "\n")
+        process.stdin.flush()
+        answer = json.loads(process.stdout.readline())
+        return answer["status"], answer["output"]
+
+    yield run
+    process.stdin.close()
+    process.wait()
+
+
+def run_command(command, folder, run_python):
+    words = shlex.split(command, comments=True)
+    environment = {}
+    while words and re.match(r"[A-Z_]+=", words[0]):
+        name, _, environment[name] = words.pop(0).partition("=")
+    if words and words[0] == "python":
+        return run_python(words[1:], folder, environment)
+    done = subprocess.run(["bash", "-c", command], cwd=folder, text=True, capture_output=True, check=False)
+    return done.returncode, done.stdout + done.stderr
+
+
+def run_tutorial(name, folder, run_python, shorter=None):
+    """Run all blocks of a tutorial in a folder that looks like a checkout; ``shorter`` replaces what takes long."""
+    for link in ("configs", "tools"):
+        (folder / link).symlink_to(ROOT / link)
+    path = FOLDER / f"{name}.md"
+    for written in shorter or {}:
+        assert any(written in block.text for block in blocks_of(path)), f"{path} no longer says {written}"
+    output = ""
+    for block in blocks_of(path):
+        where = f"{path}:{block.line}"
+        language, *options = block.kind.split()
+        text = block.text
+        for written, instead in (shorter or {}).items():
+            text = text.replace(written, instead)
+        if language == "python":
+            file = re.match(r"# (my_project/\S+)\n", text)
+            assert file, f"{where}: the first line does not name the file"
+            (folder / file[1]).parent.mkdir(exist_ok=True)
+            (folder / file[1]).write_text(text)
+        elif language == "bash":
+            output = ""
+            commands = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+            for number, command in enumerate(commands, start=1):
+                status, printed = run_command(command, folder, run_python)
+                output += printed
+                expected = 1 if "exit=1" in options and number == len(commands) else 0
+                assert status == expected, f"{where}: {command}\n{printed[-4000:]}"
+        elif options == ["checked"]:
+            missing = [line for line in text.splitlines() if line.strip() not in output]
+            assert not missing, f"{where}: not printed: {missing}\n{output[-4000:]}"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_both_languages_have_the_same_code(name):
+    english, chinese = (blocks_of(FOLDER / f"{name}{suffix}.md") for suffix in ("", "_zh-CN"))
+    assert [(block.kind, block.text) for block in chinese] == [(block.kind, block.text) for block in english]
+
+
+def test_adding_a_format(tmp_path, run_python):
+    run_tutorial("add_format", tmp_path, run_python)
+
+
+def test_adding_a_branch(tmp_path, tiny_release, run_python):
+    for split in ("train", "val"):
+        (tmp_path / "data" / "sample").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "sample" / split).symlink_to(tiny_release)
+    MMLogger.get_current_instance().setLevel("ERROR")
+    torch.manual_seed(0)
+    model = MODELS.build(load_config("configs/4pe_resize/multitask_demo.py").model)
+    for branch in model.branches.values():
+        branch.seen.fill_(True)
+    demo = tmp_path / "work_dirs" / "4pe_resize" / "multitask_demo"
+    demo.mkdir(parents=True)
+    torch.save({"state_dict": model.state_dict()}, demo / "with-bn-last.pth")
+    shorter = {
+        "(270, 570)": "(72, 128)",
+        "(256, 480)": "(64, 96)",
+        "load_threads=1": "load_threads=0",
+        "max_iters=600, val_interval=600": "max_iters=2, val_interval=2",
+    }
+    run_tutorial("add_branch", tmp_path, run_python, shorter)
+
+
+def test_from_kitti_and_camvid_to_a_trained_network(tmp_path, run_python):
+    shorter = {
+        "/data/kitti": str(write_kitti(tmp_path / "sources" / "kitti")),
+        "/data/camvid": str(write_camvid(tmp_path / "sources" / "camvid")),
+        "(270, 570)": "(48, 96)",
+        "(256, 480)": "(32, 64)",
+        "load_threads=2": "load_threads=0",
+        "batch_size=16": "batch_size=2",
+        "max_iters=20000, val_interval=2000": "max_iters=4, val_interval=4",
+        "interval=1000": "interval=3",
+    }
+    run_tutorial("kitti_camvid", tmp_path, run_python, shorter)
+    metrics = json.loads((tmp_path / "work_dirs" / "my_project" / "road" / "metrics.json").read_text())["metrics"]
+    # As the last section says: what nobody labels has no number.
+    for name in ("det_vehicle_sign/traffic_sign/AP50", "det_cyclist_light/traffic_light/AP50", "seg_default/terrain/IoU"):
+        assert metrics[name] is None
+    assert metrics["det_vehicle_sign/vehicle/AP50"] is not None
+    assert list((tmp_path / "work_dirs" / "my_project" / "road" / "pictures").glob("*.png"))
+
+
+def write_kitti(root):
+    """Four frames; a car, a pedestrian and a cyclist in each."""
+    line = "{} 0.00 0 -1.57 {}.00 20.00 {}.00 60.00 1.5 1.6 4.0 1.0 1.5 20.0 -1.55\n"
+    rng = np.random.default_rng(0)
+    for folder in ("training/image_2", "training/label_2", "ImageSets"):
+        (root / folder).mkdir(parents=True)
+    for number in range(4):
+        name = f"{number:06d}"
+        cv2.imwrite(str(root / "training" / "image_2" / f"{name}.png"), rng.integers(0, 255, (100, 200, 3), np.uint8))
+        objects = [line.format(kind, x, x + 40) for kind, x in (("Car", 10), ("Pedestrian", 60), ("Cyclist", 120))]
+        (root / "training" / "label_2" / f"{name}.txt").write_text("".join(objects))
+    (root / "ImageSets" / "train.txt").write_text("000000\n000001\n")
+    (root / "ImageSets" / "val.txt").write_text("000002\n000003\n")
+    return root
+
+
+def write_camvid(root):
+    """Two frames a split, whose masks hold all ids."""
+    rng = np.random.default_rng(0)
+    for split in ("train", "val"):
+        lines = []
+        for number in range(2):
+            name = f"{split}_{number:05d}.png"
+            for folder, pixels in (
+                (split, rng.integers(0, 255, (60, 80, 3), np.uint8)),
+                (f"{split}annot", np.repeat(np.arange(12, dtype=np.uint8)[:, None], 80, axis=1).repeat(5, axis=0)),
+            ):
+                (root / "CamVid" / folder).mkdir(parents=True, exist_ok=True)
+                cv2.imwrite(str(root / "CamVid" / folder / name), pixels)
+            lines.append(f"/SegNet/CamVid/{split}/{name} /SegNet/CamVid/{split}annot/{name}\n")
+        (root / "CamVid" / f"{split}.txt").write_text("".join(lines))
+    return root
