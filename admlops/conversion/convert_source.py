@@ -31,7 +31,7 @@ from admlops.data_release import validate_record
 from admlops.data_release.new_release import release_content
 from admlops.data_release.schema import DATASET_FILE
 from admlops.errors import ConversionError, MachineError
-from admlops.task_spec import CAMERA_TASKS
+from admlops.task_spec import resolve_task
 from admlops.threads import available_cores
 
 CHUNK_FRAMES = 32
@@ -252,9 +252,10 @@ def _convert_chunk(job: _Job) -> int:
 def _check_record(record: dict[str, Any], where: str) -> None:
     validate_record(record, where)
     for task, label in record["labels"].items():
+        spec = resolve_task(task)
         categories = {*label.get("categories", ()), *(line["category"] for line in label.get("polylines", ()))}
         for category in categories - {None, *label.get("category_sets", ())}:
-            CAMERA_TASKS[task].channel_of(category, where)
+            spec.channel_of(category, where)
 
 
 def _finish(converter: Converter, entry: str, plan: _Plan, folders: _Folders) -> dict[str, Any]:

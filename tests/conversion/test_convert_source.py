@@ -177,6 +177,10 @@ def test_converter_that_breaks_the_record_contract_is_stopped(kitti_source, tmp_
     monkeypatch.setattr(KittiConverter, "convert", rename)
     with pytest.raises(ConfigError, match="task 'det_rear' has no class 'rear'"):
         convert_source(converter, tmp_path / "out", num_workers=1)
+    misspell = broken(lambda record: record["labels"].update(det_rears={"boxes": [], "categories": []}))
+    monkeypatch.setattr(KittiConverter, "convert", misspell)
+    with pytest.raises(ConfigError, match=r"unknown task 'det_rears'(.|\n)*did you mean 'det_rear'"):
+        convert_source(converter, tmp_path / "out", num_workers=1)
 
 
 def test_folder_that_cannot_be_written(kitti_source, tmp_path):
