@@ -114,6 +114,13 @@ def test_both_languages_have_the_same_code(name):
     assert [(block.kind, block.text) for block in chinese] == [(block.kind, block.text) for block in english]
 
 
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.md")), ids=lambda path: path.stem)
+def test_links_lead_to_files(path):
+    links = re.findall(r"\]\((?!https?:)([^)#]+)", path.read_text(encoding="utf-8"))
+    assert links
+    assert [link for link in links if not (FOLDER / link).exists()] == []
+
+
 def test_adding_a_format(tmp_path, run_python):
     run_tutorial("add_format", tmp_path, run_python)
 
