@@ -58,7 +58,7 @@ def browse(
         packed = dataset[key]
         sample: MultiTaskDataSample = packed["data_samples"]
         image_bgr = np.ascontiguousarray(packed["inputs"].numpy().transpose(1, 2, 0))
-        if "gt" not in sample:  # labels of a validation are in original pixels
+        if "gt_original" in sample:  # labels of a validation are in original pixels
             path = Path(sample.img_path)
             image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
         drawn = draw_labels(image_bgr, sample, list(dataset.task_specs.values()))

@@ -158,7 +158,9 @@ def _map_labels(
     map_boxes: Callable[[_BoxArray], _BoxArray],
     map_mask: Callable[[npt.NDArray[np.uint8]], npt.NDArray[np.uint8]],
 ) -> None:
-    labels: Mapping[str, TaskAnnotation] = results.get("labels", {})
+    if "labels" not in results:  # a validation keeps its labels in original pixels
+        return
+    labels: Mapping[str, TaskAnnotation] = results["labels"]
     results["labels"] = {
         name: replace(label, mask=map_mask(label.mask))
         if isinstance(label, SegmentationAnnotation)
