@@ -47,20 +47,20 @@ class GitRepository:
         folder = Path(path).expanduser().absolute()
         if not folder.is_dir():
             raise DataReleaseError("no such data release repository", where=folder, remedy="clone it, or correct repo=")
-        answer = _git(folder, "rev-parse", "--is-bare-repository", "--absolute-git-dir")
-        if answer.returncode != 0:
-            raise DataReleaseError(
-                "not a git repository",
-                where=folder,
-                expected="the folder of a data release repository",
-                got=answer.stderr.decode("utf-8", "replace").strip(),
-                remedy="correct repo=, or read a plain folder with root=",
-            )
-        bare, git_dir = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
-        if bare == "true":
-            return cls(Path(git_dir), Path(git_dir))
-        top = _git(folder, "rev-parse", "--show-toplevel").stdout.decode("utf-8", "surrogateescape").rstrip("\n")
-        return cls(Path(top), Path(top))
+        # One process: a bare repository answers the first two questions and fails at the third.
+        answer = _git(folder, "rev-parse", "--is-bare-repository", "--absolute-git-dir", "--show-toplevel")
+        rows = answer.stdout.decode("utf-8", "surrogateescape").splitlines()
+        if len(rows) == 3:
+            return cls(Path(rows[2]), Path(rows[2]))
+        if rows[:1] == ["true"]:
+            return cls(Path(rows[1]), Path(rows[1]))
+        raise DataReleaseError(
+            "not a git repository",
+            where=folder,
+            expected="the folder of a data release repository",
+            got=answer.stderr.decode("utf-8", "replace").strip(),
+            remedy="correct repo=, or read a plain folder with root=",
+        )
 
     def resolve(self, ref: str) -> str:
         """Find the commit that a ref names: a tag, else a commit's sha, else a branch.
@@ -109,10 +109,22 @@ class GitRepository:
             path: Relative to the top of the repository.
 
         Returns:
-            Its content; None where the commit has no such file.
+            Its content; None where the commit has no regular file of that name.
+
+        Raises:
+            DataReleaseError: E401, git cannot read an object (a partial clone without network, a damaged repository).
         """
-        blob = self.blob(commit, path)
-        return None if blob is None else _git(self.path, "cat-file", "blob", blob).stdout
+        folder, _, name = path.rpartition("/")
+        answer = _git(self.path, "cat-file", "--batch", input=os.fsencode(f"{commit}:{folder}\n{commit}:{path}\n"))
+        if answer.returncode != 0:
+            raise _unreadable(self.path, f"{commit}:{path}", answer.stderr)
+        kind, tree, rest = _next_object(answer.stdout)
+        if kind != "tree" or _mode_in_tree(tree, os.fsencode(name), len(commit) // 2) not in _BLOB_MODES:
+            return None
+        kind, content, _ = _next_object(rest)
+        if kind != "blob":
+            raise _unreadable(self.path, f"{commit}:{path}", b"the commit names it, but it is missing")
+        return content
 
     def blob(self, commit: str, path: str) -> str | None:
         """Find the object of a tracked file.
@@ -151,18 +163,47 @@ class GitRepository:
             with write_atomically(path) as file:
                 answer = _git(self.path, "cat-file", "blob", blob, stdout=file.fileno())
                 if answer.returncode != 0:
-                    reason = answer.stderr.decode("utf-8", "replace").strip()
-                    raise DataReleaseError(f"git cannot read an object: {reason}", where=f"{self.path} {blob}", code="E401")
+                    raise _unreadable(self.path, blob, answer.stderr)
         return path
 
 
-def _git(folder: Path, *arguments: str, stdout: int = subprocess.PIPE) -> subprocess.CompletedProcess[bytes]:
+def _next_object(answers: bytes) -> tuple[str, bytes, bytes]:
+    """Split what ``cat-file --batch`` says: kind and content of the first object, and the other answers."""
+    head, _, rest = answers.partition(b"\n")
+    words = head.decode("utf-8", "replace").split(" ")
+    if words[-1] == "missing":
+        return "missing", b"", rest
+    size = int(words[2])
+    return words[1], rest[:size], rest[size + 1 :]
+
+
+def _mode_in_tree(tree: bytes, name: bytes, sha_bytes: int) -> str | None:
+    # Rows of `mode name NUL sha`, where the sha may hold any byte.
+    start = 0
+    while start < len(tree):
+        end = tree.index(b"\0", start)
+        mode, _, row_name = tree[start:end].partition(b" ")
+        if row_name == name:
+            return mode.decode("ascii")
+        start = end + 1 + sha_bytes
+    return None
+
+
+def _unreadable(path: Path, name: str, stderr: bytes) -> DataReleaseError:
+    reason = stderr.decode("utf-8", "replace").strip()
+    return DataReleaseError(f"git cannot read an object: {reason}", where=f"{path} {name}", code="E401")
+
+
+def _git(
+    folder: Path, *arguments: str, stdout: int = subprocess.PIPE, input: bytes | None = None
+) -> subprocess.CompletedProcess[bytes]:
     if shutil.which("git") is None:
         raise MachineError("git is not installed", remedy="install git, or read the release from a folder with root=")
     # A hook's environment would redirect us into the repository that runs the hook.
     clean = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, stdout=stdout, stderr=subprocess.PIPE, env={**clean, "LC_ALL": "C"}, check=False)
+    environ = {**clean, "LC_ALL": "C"}
+    return subprocess.run(command, input=input, stdout=stdout, stderr=subprocess.PIPE, env=environ, check=False)
 
 
 _REDIRECTIONS = {
