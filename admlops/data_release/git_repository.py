@@ -101,6 +101,37 @@ class GitRepository:
         answer = _git(self.path, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads")
         return tuple(answer.stdout.decode("utf-8", "replace").split())
 
+    def git(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
+        """Run git here; it never asks anything.
+
+        Args:
+            *arguments: Command and arguments.
+            input: Its standard input.
+
+        Returns:
+            How it ended and what it said.
+        """
+        return _git(self.path, *arguments, input=input or b"")
+
+    def run(self, *arguments: str, input: bytes | None = None) -> str:
+        """Run a git command that is expected to succeed.
+
+        Args:
+            *arguments: Command and arguments.
+            input: Its standard input.
+
+        Returns:
+            What it printed, without the newline at the end.
+
+        Raises:
+            DataReleaseError: It failed.
+        """
+        answer = self.git(*arguments, input=input)
+        if answer.returncode != 0:
+            reason = answer.stderr.decode("utf-8", "replace").strip()
+            raise DataReleaseError(f"git failed: {reason}", where=self.path, got=f"git {' '.join(arguments)}")
+        return answer.stdout.decode("utf-8", "replace").rstrip("\n")
+
     def read(self, commit: str, path: str) -> bytes | None:
         """Read a tracked file.
 
@@ -202,7 +233,7 @@ def _git(
     # A hook's environment would redirect us into the repository that runs the hook.
     clean = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
     command = ["git", "-C", str(folder), *arguments]
-    environ = {**clean, "LC_ALL": "C"}
+    environ = {**clean, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
     return subprocess.run(command, input=input, stdout=stdout, stderr=subprocess.PIPE, env=environ, check=False)
 
 
