@@ -11,7 +11,7 @@ from pathlib import Path
 from admlops.data_release.cache import sha256_of
 from admlops.data_release.dataset_file import read_dataset_file
 from admlops.data_release.git_repository import GitRepository
-from admlops.data_release.locate import Origin, locate
+from admlops.data_release.locate import Located, Origin, locate
 from admlops.data_release.schema import FILE_OF_KIND, Kind, ReleaseEntry, ReleaseMeta, TrainingDataset
 from admlops.errors import DataReleaseError, nearest
 
@@ -43,10 +43,15 @@ class TrainingRelease:
         origin: What its relative paths refer to.
         where: Path of the file, with the ref where it was read from a git repository.
         file_sha256: Hash of the file.
+        kind: Which of the two files it is.
+        ref: What was asked for, where it was read from a git repository.
 
     Attributes:
         meta: Name, versions and tasks of the release.
         entries: Its sources.
+        origin: What its relative paths refer to.
+        kind: Which of the two files it is.
+        ref: What was asked for, where it was read from a git repository.
         commit: Full sha, where it was read from a git repository.
         where: Path of the file, with the ref where it was read from a git repository.
         file_sha256: Hash of the file.
@@ -55,13 +60,23 @@ class TrainingRelease:
     meta: ReleaseMeta
     entries: tuple[ReleaseEntry, ...]
 
-    def __init__(self, dataset: TrainingDataset, origin: Origin, where: str, file_sha256: str) -> None:
+    def __init__(
+        self,
+        dataset: TrainingDataset,
+        origin: Origin,
+        where: str,
+        file_sha256: str,
+        kind: Kind = "regular",
+        ref: str | None = None,
+    ) -> None:
         self.meta = dataset.meta
         self.entries = dataset.dataset_index
         self.where = where
+        self.origin = origin
+        self.kind = kind
+        self.ref = ref
         self.commit = origin.commit
         self.file_sha256 = file_sha256
-        self._origin = origin
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -69,10 +84,36 @@ class TrainingRelease:
         tagged = (entry.task_tags or () for entry in self.entries)
         return frozenset(self.meta.tasks or ()).union(*tagged)
 
+    def tasks_of(self, entry: ReleaseEntry) -> frozenset[str] | None:
+        """Tell which tasks an entry serves.
+
+        Args:
+            entry: One of ``entries``.
+
+        Returns:
+            Its ``task_tags``; without them ``meta.tasks``; None where that is absent too: it serves whatever is requested.
+        """
+        tags = entry.task_tags if entry.task_tags is not None else self.meta.tasks
+        return None if tags is None else frozenset(tags)
+
+    def locate(self, entry: ReleaseEntry) -> Located:
+        """Find an entry's index file.
+
+        Args:
+            entry: One of ``entries``.
+
+        Returns:
+            The file, present and verified.
+
+        Raises:
+            DataReleaseError: It cannot be had, see ``locate.locate``.
+        """
+        return locate(entry, self.origin)
+
     def select(self, tasks: Sequence[str]) -> tuple[SelectedEntry, ...]:
         """Choose the entries that serve tasks and find their index files.
 
-        An entry serves its ``task_tags``; without them ``meta.tasks``; where that is absent too, all requested tasks.
+        Which tasks an entry serves is told by ``tasks_of``.
 
         Args:
             tasks: Names of the requested tasks.
@@ -90,7 +131,7 @@ class TrainingRelease:
         selected = []
         for entry, served in serves:
             if served:
-                located = locate(entry, self._origin)
+                located = self.locate(entry)
                 selected.append(SelectedEntry(entry.name, located.path, located.base_dir, entry.duplicate, served))
         return tuple(selected)
 
@@ -106,14 +147,14 @@ class TrainingRelease:
         if entry.integrity is not None:
             return entry.integrity.sha256  # verified when the entry is selected
         try:
-            return sha256_of(locate(entry, self._origin).path)
+            return sha256_of(self.locate(entry).path)
         except DataReleaseError:
             # Not on this machine, so not selected either; its path is covered by the file's hash.
             return "absent"
 
     def _served(self, entry: ReleaseEntry, requested: frozenset[str]) -> frozenset[str]:
-        tags = entry.task_tags if entry.task_tags is not None else self.meta.tasks
-        return requested if tags is None else frozenset(tags)
+        served = self.tasks_of(entry)
+        return requested if served is None else served
 
     def _refuse_unserved(self, requested: frozenset[str], served: frozenset[str]) -> None:
         missing = sorted(requested - served)
@@ -181,7 +222,7 @@ def open_release(
     if content is None:
         raise _no_dataset_file(name, where, origin)
     dataset = read_dataset_file(content, where, kind=kind)
-    return TrainingRelease(dataset, origin, where, hashlib.sha256(content).hexdigest())
+    return TrainingRelease(dataset, origin, where, hashlib.sha256(content).hexdigest(), kind, ref)
 
 
 def _no_dataset_file(name: str, where: str, origin: Origin) -> DataReleaseError:
