@@ -98,8 +98,10 @@ class ReleaseDataset:
         for key in {"root", "repo"} & place.keys():
             place[key] = find_in_project(place[key])
         release = open_release(**place)
+        self.release = release
         self.digest: str = release.digest
-        self._sources = tuple(_open_sources(release.select(list(self.task_specs)), test_mode))
+        self.selected = release.select(list(self.task_specs))
+        self._sources = tuple(_open_sources(self.selected, test_mode))
         self._stops = np.cumsum([source.num_lines * source.repeats for source in self._sources])
         self.pipeline: list[Transform] = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
 
