@@ -2,7 +2,8 @@
 
 =====================  ==============================================================================
 ``names``              which names of tasks, branches, tags, bundles are valid
-``strict_json``        JSON without surprises, with line and column
+``strict_json``        JSON without surprises, with line and column; ``strict_yaml`` the same of YAML
+``problem``            one fault, whoever found it
 ``schema``, ``rules``  fields of ``training_dataset.json``; rules over several fields
 ``dataset_file``       check a file: all faults at once
 ``new_release``        write a file around entries
@@ -16,8 +17,9 @@
 =====================  ==============================================================================
 """
 
-from admlops.data_release.dataset_file import InvalidDatasetFileError, Problem, check_dataset_file, read_dataset_file
+from admlops.data_release.dataset_file import InvalidDatasetFileError, check_dataset_file, read_dataset_file
 from admlops.data_release.jsonl_index import JsonlIndex
+from admlops.data_release.problem import Problem
 from admlops.data_release.record import validate_record
 from admlops.data_release.schema import Integrity, ReleaseEntry, ReleaseMeta, TrainingDataset
 from admlops.data_release.training_release import SelectedEntry, TrainingRelease, open_release

@@ -4,47 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from admlops.data_release.problem import NO_SUCH_KEY, Problem, errors_of, locate, path_text, shorten
 from admlops.data_release.rules import RULES, Document
 from admlops.data_release.schema import FieldRule, Kind, ReleaseEntry, ReleaseMeta, TrainingDataset
-from admlops.data_release.strict_json import JsonPath, Position, parse_strict, positions
+from admlops.data_release.strict_json import JsonPath, parse_strict, positions
 from admlops.errors import DataReleaseError
 
 _LOGGER = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One fault of a file.
-
-    Attributes:
-        code: Stable identifier, ``E101`` to ``E117``.
-        json_path: Such as ``$.dataset_index[3].duplicate``.
-        position: Line and column, counted from 1.
-        what: The fault.
-        expected: What would be valid.
-        got: What is there.
-        remedy: What to do.
-        warning: The file can be read all the same.
-    """
-
-    code: str
-    json_path: str
-    position: Position
-    what: str
-    expected: str
-    got: str
-    remedy: str
-    warning: bool = False
-
-    def __str__(self) -> str:
-        place = f"{self.position.line}:{self.position.column}"
-        code = f"{self.code}, a warning" if self.warning else self.code
-        return f"{place} [{code}] {self.json_path}: {self.what}; expected {self.expected}, got {self.got}; {self.remedy}"
 
 
 class InvalidDatasetFileError(DataReleaseError):
@@ -61,8 +31,8 @@ class InvalidDatasetFileError(DataReleaseError):
     problems: tuple[Problem, ...]
 
     def __init__(self, problems: Sequence[Problem], where: object) -> None:
-        errors = [problem for problem in problems if not problem.warning]
-        lines = "".join(f"\n  {where}:{problem}" for problem in problems)
+        errors = errors_of(problems)
+        lines = "".join(f"\n  {problem}" for problem in problems)
         counted = "1 fault" if len(errors) == 1 else f"{len(errors)} faults"
         super().__init__(f"the release has {counted}{lines}", where=where, code=errors[0].code)
         self.problems = tuple(problems)
@@ -93,11 +63,11 @@ def read_dataset_file(
         InvalidDatasetFileError: With all faults, where there is any.
     """
     raw = parse_strict(content, where)
-    dataset, problems = _check(raw, content, Document(raw, kind, registered_tasks), strict)
-    if dataset is None or any(not problem.warning for problem in problems):
+    dataset, problems = _check(raw, content, where, Document(raw, kind, registered_tasks), strict)
+    if dataset is None or errors_of(problems):
         raise InvalidDatasetFileError(problems, where)
     for problem in problems:
-        _LOGGER.warning("%s:%s", where, problem)
+        _LOGGER.warning("%s", problem)
     return dataset
 
 
@@ -125,10 +95,12 @@ def check_dataset_file(
         DataReleaseError: E100, it is no strict JSON.
     """
     raw = parse_strict(content, where)
-    return tuple(_check(raw, content, Document(raw, kind, registered_tasks), strict)[1])
+    return tuple(_check(raw, content, where, Document(raw, kind, registered_tasks), strict)[1])
 
 
-def _check(raw: Any, content: bytes, document: Document, strict: bool) -> tuple[TrainingDataset | None, list[Problem]]:
+def _check(
+    raw: Any, content: bytes, where: object, document: Document, strict: bool
+) -> tuple[TrainingDataset | None, list[Problem]]:
     found: list[tuple[JsonPath, dict[str, Any]]] = []
     dataset = None
     try:
@@ -138,13 +110,13 @@ def _check(raw: Any, content: bytes, document: Document, strict: bool) -> tuple[
             found.append(_field_fault(tuple(fault["loc"]), fault))
     for rule in RULES:
         for path, what, expected, got, remedy in rule.check(document):
-            row = {"code": rule.code, "what": what, "expected": expected, "got": _shorten(got), "remedy": remedy}
+            row = {"code": rule.code, "what": what, "expected": expected, "got": shorten(got), "remedy": remedy}
             found.append((path, {**row, "warning": rule.warning and not strict}))
     if not found:
         return dataset, []
     places = positions(content)
-    problems = [Problem(json_path=_json_path(path), position=_locate(path, places), **row) for path, row in found]
-    return dataset, sorted(problems, key=lambda problem: (problem.position, problem.code))
+    placed = sorted(((locate(path, places), path, row) for path, row in found), key=lambda hit: (hit[0], hit[2]["code"]))
+    return dataset, [Problem(where=str(where), json_path=path_text(path), position=place, **row) for place, path, row in placed]
 
 
 def _field_fault(path: JsonPath, fault: Any) -> tuple[JsonPath, dict[str, Any]]:
@@ -154,7 +126,7 @@ def _field_fault(path: JsonPath, fault: Any) -> tuple[JsonPath, dict[str, Any]]:
         "code": field_rule.code,
         "what": str(cause or fault["msg"]).lower() if fault["type"] == "missing" else str(cause or fault["msg"]),
         "expected": field_rule.expected,
-        "got": "no such key" if fault["type"] == "missing" else _shorten(fault["input"]),
+        "got": NO_SUCH_KEY if fault["type"] == "missing" else shorten(fault["input"]),
         "remedy": field_rule.remedy,
     }
     return path, row
@@ -171,19 +143,3 @@ def _field_rule(path: JsonPath) -> FieldRule:
         if isinstance(item, FieldRule):
             return item
     raise KeyError(f"{model.__name__}.{name} has no FieldRule")
-
-
-def _locate(path: JsonPath, places: dict[JsonPath, Position]) -> Position:
-    # A missing key has no place of its own: point to the object that lacks it.
-    while path not in places:
-        path = path[:-1]
-    return places[path]
-
-
-def _json_path(path: JsonPath) -> str:
-    return "$" + "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
-
-
-def _shorten(value: Any) -> str:
-    text = value if isinstance(value, str) and value == "no such key" else repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
