@@ -102,12 +102,6 @@ def _value(node: yaml.Node, path: JsonPath, places: dict[JsonPath, Position]) ->
     if isinstance(node, yaml.SequenceNode):
         return [_value(item, (*path, i), places) for i, item in enumerate(node.value)]
     return _CONVERT[node.tag.removeprefix("tag:yaml.org,2002:")](node.value)
-        "null": lambda _: None,
-        "int": int,
-        "float": float,
-        "str": str,
-    }
-    return convert[node.tag.removeprefix("tag:yaml.org,2002:")](node.value)
 
 
 def _place(node: yaml.Node) -> Position:
