@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import re
+from typing import NamedTuple
 
 TASK_PATTERN = r"[a-z][a-z0-9_]{0,63}"
 VERSION_PATTERN = r"v(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)\.(?:0|[1-9]\d*)"
@@ -25,10 +26,47 @@ _BRANCH = re.compile(
     rf"|main|master|develop|release/{VERSION_PATTERN}|hotfix/{VERSION_PATTERN}-{SEGMENT_PATTERN}"
 )
 _TAG = re.compile(
-    rf"{TASK_PATTERN}/{VERSION_PATTERN}"
-    rf"|(?:{TASK_PATTERN}|feature_dataset/{SEGMENT_PATTERN})/release-{DATE_PATTERN}"
+    rf"(?P<task>{TASK_PATTERN})/(?P<version>{VERSION_PATTERN})"
+    rf"|(?:(?P<dated_task>{TASK_PATTERN})|feature_dataset/(?P<topic>{SEGMENT_PATTERN}))/release-{DATE_PATTERN}"
 )
 _RELEASE = re.compile(rf"(?P<display_name>\S(?:.*\S)?) {VERSION_PATTERN}")
+
+
+class TagName(NamedTuple):
+    """A tag's name, taken apart.
+
+    Attributes:
+        task: ``god_base`` of ``god_base/v1.1.0``; None for a topic's tag.
+        topic: ``toll`` of ``feature_dataset/toll/release-20250709``; None for a task's tag.
+        version: ``v1.1.0``; None for a tag with a date.
+        order: Its place in its family: three numbers, or the date.
+        family: Beginning that tags which follow one another share: ``god_base/v`` or ``god_base/release-``.
+    """
+
+    task: str | None
+    topic: str | None
+    version: str | None
+    order: tuple[int, ...]
+    family: str
+
+
+def split_tag(name: str) -> TagName | None:
+    """Take a tag's name apart.
+
+    Args:
+        name: Of a tag.
+
+    Returns:
+        Its parts; None where it is no tag's name.
+    """
+    match = _TAG.fullmatch(name)
+    if match is None or not _date_exists(match["date"]):
+        return None
+    version = match["version"]
+    order = tuple(int(number) for number in version[1:].split(".")) if version else (int(match["date"]),)
+    prefix = name.rpartition("/")[0]
+    family = f"{prefix}/v" if version else f"{prefix}/release-"
+    return TagName(match["task"] or match["dated_task"], match["topic"], version, order, family)
 
 
 def is_task_name(name: str) -> bool:
@@ -66,8 +104,7 @@ def is_branch(name: str) -> bool:
 
 def is_tag(name: str) -> bool:
     """Tell whether ``name`` is a tag of a data release repository; its date, where it has one, must exist."""
-    match = _TAG.fullmatch(name)
-    return match is not None and _date_exists(match["date"])
+    return split_tag(name) is not None
 
 
 def release_display_name(name: str) -> str | None:
