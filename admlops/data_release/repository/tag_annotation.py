@@ -1,4 +1,6 @@
-"""What the annotation of a tag says of its release, as YAML::
+"""What the annotation of a tag says of its release, as YAML.
+
+::
 
     task_type: "multi_task"
     release_name: "multi_task/release-20251017"
