@@ -21,6 +21,7 @@ from admlops.errors import MachineError
 
 _CHUNK_BYTES = 1 << 20
 _CLOCK_TICK_NS = 20_000_000
+_LOCK_POLL_S = 0.05
 
 
 def cache_root() -> Path:
@@ -71,20 +72,37 @@ def sha256_of(path: Path) -> str:
     Returns:
         64 hex digits.
     """
-    memo = cache_root() / "sha256" / identity_of(path)
+    memo = _memo_of(path)
     with contextlib.suppress(OSError):
         digest = memo.read_text("ascii")
         if len(digest) == 64:
             return digest
-    before = identity_of(path)
     hasher = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
             hasher.update(chunk)
-    if identity_of(path) == before:
-        with write_atomically(memo) as file:
-            file.write(hasher.hexdigest().encode("ascii"))
+    if _memo_of(path) == memo:
+        _remember(memo, hasher.hexdigest())
     return hasher.hexdigest()
+
+
+def remember_sha256(path: Path, sha256: str) -> None:
+    """Spare ``sha256_of`` the reading of a file whose hash was computed while it was written.
+
+    Args:
+        path: The file, complete.
+        sha256: Its hash, 64 hex digits.
+    """
+    _remember(_memo_of(path), sha256)
+
+
+def _memo_of(path: Path) -> Path:
+    return cache_root() / "sha256" / identity_of(path)
+
+
+def _remember(memo: Path, sha256: str) -> None:
+    with write_atomically(memo) as file:
+        file.write(sha256.encode("ascii"))
 
 
 def identity_of(path: Path) -> str:
@@ -109,17 +127,18 @@ def identity_of(path: Path) -> str:
 
 
 @contextlib.contextmanager
-def only_one_process(path: Path) -> Iterator[None]:
+def only_one_process(path: Path, deadline: float | None = None) -> Iterator[None]:
     """Let processes pass one by one, so that one makes a file and the others find it.
 
     Args:
         path: The file to be made; ``<path>.lock`` is held. The kernel releases it when a process dies.
+        deadline: Time of the monotonic clock until which to wait; None waits as long as it takes.
 
     Yields:
         While the lock is held.
 
     Raises:
-        MachineError: E404, the folder cannot be written.
+        MachineError: E404, the folder cannot be written; E403, another process held the lock until the deadline.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -127,10 +146,28 @@ def only_one_process(path: Path) -> Iterator[None]:
     except OSError as error:
         raise _unwritable(path, error) from error
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX)
+        if deadline is None:
+            fcntl.flock(fd, fcntl.LOCK_EX)
+        else:
+            _lock_until(deadline, fd, path)
         yield
     finally:
         os.close(fd)
+
+
+def _lock_until(deadline: float, fd: int, path: Path) -> None:
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        if time.monotonic() >= deadline:
+            raise MachineError(
+                "another process is still making a file of the cache",
+                where=path,
+                remedy="wait for it or stop it, then try again; what it has made so far is kept",
+                code="E403",
+            )
+        time.sleep(_LOCK_POLL_S)
 
 
 def _unwritable(path: Path, error: OSError) -> MachineError:

@@ -1,0 +1,30 @@
+"""Objects behind URLs: ``obs://``, ``s3://``, ``http(s)://``, ``file://``; fetched once a machine, resumed, verified. No torch.
+
+====================  =============================================================================
+``limits``            how long a transfer may stall and last
+``profiles``          which endpoint serves a bucket; from ``data_release.yaml``, without secrets
+``object_store``      what a kind of storage has to give; the store of a URL
+``http_store``        ``http(s)://``
+``s3_store``          ``obs://`` and ``s3://``: boto3 signs, the transport below transfers
+``http_transport``    one request and its response: timeouts, deadline, connections kept per thread
+``transfer``          a whole object through as many requests as it takes
+``blob_cache``        ``fetch_object``: index files, content-addressed, shared by processes and ranks
+``image_cache``       images and masks: bounded by bytes, least recently used go first
+``remote_path``       a URL that joins and reads like a path
+====================  =============================================================================
+"""
+
+from admlops.data_release.storage.blob_cache import fetch_object, stat_object
+from admlops.data_release.storage.limits import TransferLimits
+from admlops.data_release.storage.object_store import ObjectInfo, is_url
+from admlops.data_release.storage.profiles import StorageProfile, StorageProfiles
+
+__all__ = [
+    "ObjectInfo",
+    "StorageProfile",
+    "StorageProfiles",
+    "TransferLimits",
+    "fetch_object",
+    "is_url",
+    "stat_object",
+]
