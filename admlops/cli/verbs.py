@@ -121,6 +121,21 @@ def repository_option(function: Callable[..., Any]) -> Callable[..., Any]:
     return decorated
 
 
+def kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb ``--kind``, which of the two dataset files it reads; the other is not opened.
+
+    Args:
+        function: The verb; its parameter ``kind`` is ``regular`` or ``dagger``.
+
+    Returns:
+        The decorated verb.
+    """
+    kinds = click.Choice(["regular", "dagger"])
+    option = click.option("--kind", type=kinds, default="regular", show_default=True, help="which dataset file to read")
+    decorated: Callable[..., Any] = option(function)
+    return decorated
+
+
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """Lay rows out in columns.
 
