@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from admlops.errors import DataReleaseError, MachineError, nearest
 # What `git rev-parse` would calculate with: a ref here is a name, so that v1.0.0~1 is no release.
 _ARITHMETIC = re.compile(r"[\^~:?*\[\\\s\x00-\x1f\x7f]|\.\.|@\{|^-|^$")
 _SHA = re.compile(r"[0-9a-f]{7,64}")
+SEEN_TAGS = "refs/admlops/seen/"
+"""Where the objects of tags that were read are remembered."""
+
 _BLOB_MODES = {"100644", "100755"}
 
 
@@ -65,7 +69,8 @@ class GitRepository:
     def resolve(self, ref: str) -> str:
         """Find the commit that a ref names: a tag, else a commit's sha, else a branch.
 
-        A tag wins over a branch of the same name, which plain ``git rev-parse`` leaves open.
+        A tag wins over a branch of the same name, which plain ``git rev-parse`` leaves open. The object of a tag is remembered
+        under ``refs/admlops/seen/``, which also keeps git from deleting it: a tag never stands for something else later.
 
         Args:
             ref: ``multi_task/v1.0.0``, at least 7 digits of a sha, or ``master/multi_task``.
@@ -74,27 +79,55 @@ class GitRepository:
             The full sha.
 
         Raises:
-            DataReleaseError: E207, nothing has this name.
+            DataReleaseError: E207, nothing has this name, or the tag is not the object that it was.
         """
+        hidden = ""
         if not _ARITHMETIC.search(ref):
             name = ref.removeprefix("refs/tags/").removeprefix("refs/heads/")
-            spellings = [f"refs/tags/{name}"] if not ref.startswith("refs/heads/") else []
-            spellings += [name] if _SHA.fullmatch(name) else []
-            spellings += [f"refs/heads/{name}"] if not ref.startswith("refs/tags/") else []
-            for spelling in spellings:
-                answer = _git(self.path, "rev-parse", "--verify", "--quiet", f"{spelling}^{{commit}}")
-                if answer.returncode == 0:
-                    return answer.stdout.decode("ascii").strip()
+            seen_ref = f"{SEEN_TAGS}{name}"
+            spellings = [f"refs/tags/{name}", seen_ref, f"refs/tags/{name}^{{commit}}"]
+            spellings += [f"{name}^{{commit}}"] if _SHA.fullmatch(name) else []
+            spellings += [f"refs/heads/{name}^{{commit}}"] if not ref.startswith("refs/tags/") else []
+            tag, seen, *commits = self._shas(spellings)
+            if ref.startswith("refs/heads/"):
+                commits[0] = None
+            elif commits[0] is not None and tag is not None:
+                self._remember(seen_ref, tag, seen)
+            elif seen is not None:
+                hidden = f"; a tag of this name was read here before: {seen}"
+            for commit in commits:
+                if commit is not None:
+                    return commit
         known = self.refs()
         remedy = nearest(ref, known) if known else "the repository has no tags and no branches yet"
         raise DataReleaseError(
             f"the data release repository has no {ref!r}",
             where=self.path,
             expected="a tag such as multi_task/v1.0.0, a commit, or a branch",
-            got=repr(ref),
+            got=f"{ref!r}{hidden}",
             remedy=f"{remedy}; `git fetch --tags` brings new ones",
             code="E207",
         )
+
+    def _shas(self, names: Sequence[str]) -> list[str | None]:
+        # One process for all names; a line is `sha kind size`, or ends with why there is none.
+        rows = self.run("cat-file", "--batch-check=%(objectname)", input="".join(f"{name}\n" for name in names).encode())
+        return [row if _SHA.fullmatch(row) else None for row in rows.split("\n")]
+
+    def _remember(self, seen_ref: str, tag: str, seen: str | None) -> None:
+        if seen is None:
+            # Of several processes one writes it; a repository that nobody may write to is read all the same.
+            self.git("update-ref", seen_ref, tag, "0" * len(tag))
+        elif seen != tag:
+            name = seen_ref.removeprefix(SEEN_TAGS)
+            raise DataReleaseError(
+                f"the tag {name} was moved or made again since it was first read here",
+                where=self.path,
+                expected=f"object {seen}",
+                got=f"object {tag}",
+                remedy=f"ask who moved it; `git update-ref -d {seen_ref}` accepts the new one",
+                code="E207",
+            )
 
     def refs(self) -> tuple[str, ...]:
         """List tags and branches by their short names."""

@@ -116,9 +116,7 @@ class Candidate:
         """The other tags of the tag's family, oldest first, with their places in it."""
         if self.tag_name is None:
             return {}
-        split = {ref.removeprefix("refs/tags/"): None for ref in self.refs if ref.startswith("refs/tags/")}
-        named = {name: parts for name in split if name != self.tag and (parts := names.split_tag(name))}
-        members = {name: parts.order for name, parts in named.items() if parts.family == self.tag_name.family}
+        members = {tag: parts.order for tag, parts in self._tags.items() if parts.family == self.tag_name.family}
         return dict(sorted(members.items(), key=lambda item: item[1]))
 
     @cached_property
@@ -126,6 +124,18 @@ class Candidate:
         """The newest tag of the family that is older than this one."""
         own = self.tag_name.order if self.tag_name else ()
         return next((name for name in reversed(self.family) if self.family[name] < own), None)
+
+    @cached_property
+    def earlier_tags(self) -> tuple[str, ...]:
+        """The tags that have to lie behind this commit: the previous one of the tag's family, else all of the branch's task."""
+        if self.tag is not None:
+            return (self.previous_tag,) if self.previous_tag else ()
+        return tuple(tag for tag, parts in self._tags.items() if self.task is not None and parts.task == self.task)
+
+    @cached_property
+    def _tags(self) -> dict[str, names.TagName]:
+        tags = (ref.removeprefix("refs/tags/") for ref in self.refs if ref.startswith("refs/tags/"))
+        return {tag: parts for tag in tags if tag != self.tag and (parts := names.split_tag(tag))}
 
     @cached_property
     def first_parents(self) -> tuple[Commit, ...]:
@@ -183,6 +193,17 @@ class Candidate:
     def is_ancestor(self, older: str, newer: str) -> bool:
         """Tell whether a commit is another, or one that it follows."""
         return self.repository.git("merge-base", "--is-ancestor", older, newer).returncode == 0
+
+    def is_first_parent(self, older: str, newer: str) -> bool:
+        """Tell whether a commit is another, or one that it follows without the help of a merge."""
+        if older == newer:
+            return True
+        # The range ends early: what the older commit follows cannot be it.
+        return older in self._own_commits(newer, f"{older}^@")
+
+    def _own_commits(self, newest: str, without: str) -> list[str]:
+        answer = self.repository.git("rev-list", "--first-parent", newest, "--not", without)
+        return answer.stdout.decode("ascii").split()
 
 
 def read_refs(repository: GitRepository) -> dict[str, str]:
