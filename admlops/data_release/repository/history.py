@@ -69,7 +69,7 @@ def find_branch(repository: GitRepository, name: str, remote: str = "origin") ->
     Raises:
         DataReleaseError: E207, there is no such branch, it has no commit yet, or it went two ways here and there.
     """
-    here, there = (_commit(repository, ref) for ref in (f"refs/heads/{name}", f"refs/remotes/{remote}/{name}"))
+    here, there = (find_commit(repository, ref) for ref in (f"refs/heads/{name}", f"refs/remotes/{remote}/{name}"))
     if here and (there is None or is_ancestor(repository, there, here)):
         return Branch(name, here, here)
     if there and (here is None or is_ancestor(repository, here, there)):
@@ -85,6 +85,29 @@ def find_branch(repository: GitRepository, name: str, remote: str = "origin") ->
     known = repository.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads").split()
     remedy = nearest(name, known) if known else "make a first commit on it"
     raise DataReleaseError(f"there is no branch {name!r} with a commit", where=repository.path, remedy=remedy, code="E207")
+
+
+def find_commit(repository: GitRepository, ref: str) -> str | None:
+    """Find the commit of a full ref; None where there is no such ref."""
+    answer = repository.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
+    return answer.stdout.decode("ascii").strip() if answer.returncode == 0 else None
+
+
+def find_trunk(repository: GitRepository, remote: str = "origin") -> Branch | None:
+    """Find the branch that task branches start from; its ``data_release.yaml`` is where tasks are registered first.
+
+    Args:
+        repository: Where to look.
+        remote: Whose branches count.
+
+    Returns:
+        ``main``, else a legacy ``master`` or ``develop``; None where there is none.
+    """
+    for name in ("main", "master", "develop"):
+        refs = (f"refs/heads/{name}", f"refs/remotes/{remote}/{name}")
+        if any(find_commit(repository, ref) for ref in refs):
+            return find_branch(repository, name, remote)
+    return None
 
 
 def is_ancestor(repository: GitRepository, older: str, newer: str) -> bool:
@@ -233,11 +256,6 @@ def advance_branch(repository: GitRepository, branch: Branch, commit: str, reaso
         )
     for checkout in checkouts:
         checkout.run("read-tree", "-m", "-u", before, commit)
-
-
-def _commit(repository: GitRepository, ref: str) -> str | None:
-    answer = repository.git("rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}")
-    return answer.stdout.decode("ascii").strip() if answer.returncode == 0 else None
 
 
 def _checkouts(repository: GitRepository, branch: str) -> list[Path]:

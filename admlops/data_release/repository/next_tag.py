@@ -9,7 +9,6 @@ from admlops.data_release import names
 from admlops.errors import DataReleaseError
 
 _NEXT = re.compile(rf"({names.TASK_PATTERN})/next-(major|minor|patch)")
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 _EXPECTED = "TASK/vX.Y.Z, TASK/next-major|minor|patch, TASK/release-YYYYMMDD or feature_dataset/TOPIC/release-YYYYMMDD"
 
 
@@ -24,33 +23,33 @@ def tag_name(wish: str, taken: Iterable[str]) -> str:
         A valid name.
 
     Raises:
-        DataReleaseError: E202, this is no tag's name.
+        DataReleaseError: E208, this is no tag's name.
     """
     match = _NEXT.fullmatch(wish)
     name = next_version(match[1], match[2], taken) if match else wish
     if not names.is_tag(name):
         remedy = "put the task before the version" if names.is_version(name) else "correct the name"
         raise DataReleaseError(
-            "this is no name of a release's tag", expected=_EXPECTED, got=repr(wish), remedy=remedy, code="E202"
+            "this is no name of a release's tag", expected=_EXPECTED, got=repr(wish), remedy=remedy, code="E208"
         )
     return name
 
 
-def next_version(task: str, part: str, taken: Iterable[str]) -> str:
+def next_version(task: str, step: str, taken: Iterable[str]) -> str:
     """Find the version after the highest one.
 
     Args:
         task: Identifier.
-        part: ``major``, ``minor`` or ``patch``.
+        step: ``major``, ``minor`` or ``patch``.
         taken: Names of the tags that exist.
 
     Returns:
         Name of a tag; ``TASK/v1.0.0`` where the task has none.
     """
-    found = (_VERSION.fullmatch(name.removeprefix(f"{task}/")) for name in taken if name.startswith(f"{task}/v"))
-    versions = [(int(match[1]), int(match[2]), int(match[3])) for match in found if match]
+    parts = (names.split_tag(name) for name in taken)
+    versions = [part.order for part in parts if part and part.task == task and part.version]
     if not versions:
         return f"{task}/v1.0.0"
     major, minor, patch = max(versions)
-    after = {"major": (major + 1, 0, 0), "minor": (major, minor + 1, 0), "patch": (major, minor, patch + 1)}[part]
+    after = {"major": (major + 1, 0, 0), "minor": (major, minor + 1, 0), "patch": (major, minor, patch + 1)}[step]
     return f"{task}/v{after[0]}.{after[1]}.{after[2]}"

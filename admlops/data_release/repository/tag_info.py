@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +12,6 @@ _FIELDS = (
     "refname", "objectname", "objecttype", "*objecttype", "*objectname", "taggername", "taggeremail:trim",
     "creatordate:iso-strict", "contents",
 )  # fmt: skip
-_VERSION = re.compile(r"v(\d+)\.(\d+)\.(\d+)")
 
 
 @dataclass(frozen=True)
@@ -35,17 +33,6 @@ class TagInfo:
     tagger: str
     date: str
     annotation: str
-
-    @property
-    def family(self) -> str:
-        """What stands before the last slash: a task, or a topic's folder."""
-        return self.name.rpartition("/")[0]
-
-    @property
-    def version(self) -> tuple[int, int, int] | None:
-        """The numbers of ``T/v1.2.0``; None for a tag with a date."""
-        match = _VERSION.fullmatch(self.name.rpartition("/")[2])
-        return (int(match[1]), int(match[2]), int(match[3])) if match else None
 
     def credit(self) -> str:
         """Say who made it, when, and of which commit."""
