@@ -8,6 +8,7 @@
 ``s3_store``          ``obs://`` and ``s3://``: boto3 signs, the transport below transfers
 ``http_transport``    one request and its response: timeouts, deadline, connections kept per thread
 ``transfer``          a whole object through as many requests as it takes
+``part_file``         a download that is not complete yet
 ``blob_cache``        ``fetch_object``: index files, content-addressed, shared by processes and ranks
 ``image_cache``       images and masks: bounded by bytes, least recently used go first
 ``remote_path``       a URL that joins and reads like a path
@@ -17,11 +18,10 @@
 from admlops.data_release.storage.blob_cache import fetch_object, stat_object
 from admlops.data_release.storage.limits import TransferLimits
 from admlops.data_release.storage.object_store import ObjectInfo, is_url
-from admlops.data_release.storage.profiles import StorageProfile, StorageProfiles
+from admlops.data_release.storage.profiles import StorageProfiles
 
 __all__ = [
     "ObjectInfo",
-    "StorageProfile",
     "StorageProfiles",
     "TransferLimits",
     "fetch_object",

@@ -45,7 +45,7 @@ def fetch_object(
 
     Raises:
         DataReleaseError: E400, an unknown scheme; E401, no such object, or no access to it; E402, its content is not what
-            ``integrity`` says; E403, the store stalls; E406, its end never comes; E207, no profile says where it is.
+            ``integrity`` says; E403, the store stalls; E406, its end never comes; E124, no profile says where it is.
         MachineError: E404, no room in the cache; E403, another process holds it for too long; boto3 is not installed.
     """
     path = local_path(url)

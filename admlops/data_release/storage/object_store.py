@@ -64,7 +64,7 @@ def store_of(url: str, profiles: StorageProfiles) -> ObjectStore:
         The store.
 
     Raises:
-        DataReleaseError: E400, an unknown scheme; E207, no profile for an ``obs://`` bucket.
+        DataReleaseError: E400, an unknown scheme; E124, no profile for an ``obs://`` bucket.
         MachineError: boto3 is not installed.
     """
     scheme = url.partition("://")[0]

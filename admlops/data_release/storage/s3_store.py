@@ -9,7 +9,8 @@ import functools
 import os
 from typing import Any
 
-from admlops.data_release.storage.profiles import StorageProfile, StorageProfiles
+from admlops.data_release.repository.registry import StorageProfile
+from admlops.data_release.storage.profiles import StorageProfiles
 from admlops.errors import DataReleaseError, MachineError
 
 _SIGNED_FOR_S = 3600
@@ -37,7 +38,7 @@ class S3Store:
             The store; for ``s3://`` without a profile that of boto3's own settings.
 
         Raises:
-            DataReleaseError: E207, two profiles fit, or none does for ``obs://``.
+            DataReleaseError: E124, two profiles fit, or none does for ``obs://``.
         """
         scheme, bucket, _ = split_url(url)
         profile = profiles.pick(scheme, bucket)
@@ -47,9 +48,9 @@ class S3Store:
                 where=url,
                 expected="storage: {<name>: {scheme: obs, endpoint: https://obs.<region>.myhuaweicloud.com, region: <region>}}",
                 remedy="write it into data_release.yaml, or into a file that ADMLOPS_STORAGE names",
-                code="E207",
+                code="E124",
             )
-        return cls(profile or StorageProfile("default", "s3"))
+        return cls(profile or StorageProfile(scheme="s3"))
 
     def sign(self, method: str, url: str, version_id: str | None) -> str:
         """Sign a request.
@@ -77,7 +78,7 @@ class S3Store:
         except NoCredentialsError as error:
             raise DataReleaseError(
                 "there are no credentials for an object store",
-                where=f"{url}, storage profile {self.profile.name}",
+                where=url,
                 remedy="set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or a profile in ~/.aws and AWS_PROFILE",
                 code="E401",
             ) from error
@@ -111,17 +112,19 @@ def _client(profile: StorageProfile, pid: int) -> Any:
         raise MachineError(
             "object stores need boto3", expected="the extra [s3]", remedy='pip install "admlops[s3]", or pip install boto3'
         ) from error
+    # boto3's auto puts the bucket into the path wherever an endpoint is given; OBS wants it in the host's name.
+    obs = profile.scheme == "obs" and profile.addressing == "auto"
     config = Config(
         signature_version="s3v4",
-        s3={"addressing_style": profile.addressing},
+        s3={"addressing_style": "virtual" if obs else profile.addressing},
         # Other services than AWS refuse the checksums that boto3 sends and asks for by default.
-        request_checksum_calculation="when_required",
-        response_checksum_validation="when_required",
+        request_checksum_calculation=profile.checksums,
+        response_checksum_validation=profile.checksums,
     )
     try:
-        session = boto3.session.Session()
+        session = boto3.session.Session(profile_name=profile.credentials_profile)
         return session.client("s3", endpoint_url=profile.endpoint, region_name=profile.region, config=config)
     except (BotoCoreError, ValueError) as error:
         raise DataReleaseError(
-            f"a storage profile cannot be used: {error}", where=f"storage profile {profile.name}", code="E207"
+            f"a storage profile cannot be used: {error}", where=profile.endpoint or profile.scheme, code="E124"
         ) from error

@@ -98,7 +98,7 @@ def test_no_credentials(s3, monkeypatch):
 def test_obs_needs_a_profile():
     with pytest.raises(DataReleaseError, match="no storage profile") as caught:
         fetch_object("obs://lists/k")
-    assert caught.value.code == "E207"
+    assert caught.value.code == "E124"
 
 
 def test_without_boto3_the_extra_is_named(s3, monkeypatch):
