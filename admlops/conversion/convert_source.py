@@ -116,7 +116,8 @@ def convert_source(
     folders = _Folders(Path(out_dir).absolute())
     entry = name or f"{converter.name}_{converter.split}"
     _refuse_unusable(folders, entry)
-    plan = _survey(converter, limit)
+    with _writing():
+        plan = _survey(converter, limit)
     with _writing(), _locked(folders):
         _start_or_continue(folders, {**converter.identity, "copy": copy, "frames": plan.ids_digest})
         todo = [chunk for chunk, name in enumerate(plan.chunk_names) if not (folders.chunks / name).exists()]

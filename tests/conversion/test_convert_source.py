@@ -190,6 +190,13 @@ def test_folder_that_cannot_be_written(kitti_source, tmp_path):
         convert_source(converter, tmp_path / "file" / "out")
 
 
+def test_a_list_that_cannot_be_read_is_named(kitti_source, tmp_path, monkeypatch):
+    source = kitti_source({"000001": [CAR_LINE]})
+    monkeypatch.setattr(KittiConverter, "frames", lambda self: [(self.source_root / "gone.txt").read_text()])
+    with pytest.raises(MachineError, match=r"a file cannot be read(.|\n)*gone\.txt"):
+        convert_source(KittiConverter(source), tmp_path / "out", num_workers=1)
+
+
 def test_full_disk_says_so(kitti_source, tmp_path, monkeypatch):
     def fail(self, frame, writer):
         raise OSError(28, "No space left on device", "somewhere")
