@@ -21,8 +21,7 @@ import resource
 import shutil
 import subprocess
 import sys
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +34,8 @@ from admlops.task_spec import CAMERA_TASKS, TaskKind
 CONFIG = "configs/4pe_resize/multitask_memorise.py"
 FEW_FRAMES = 4
 MIN_BOXES = 5
+MIN_SCORE = 0.3
+DETECTION = tuple(task for task in CAMERA_TASKS.values() if task.kind is TaskKind.DETECTION)
 BOUND_AP50, BOUND_MIOU, BOUND_LANE, BOUND_CPU_MIN = 0.8, 0.6, 0.5, 30
 
 
@@ -88,46 +89,78 @@ def convert(real_data: Path, out_dir: Path) -> None:
     print(f"-> {out_dir}")
 
 
-def count_labels(release_dir: Path) -> dict[str, Counter[str]]:
-    """Count the boxes that are not ignored, by task and class, and the lines."""
-    counts: dict[str, Counter[str]] = {task: Counter() for task in CAMERA_TASKS}
+@dataclass
+class ClassCount:
+    """Boxes of a class that are not ignored: how many there are, in frames where the metric counts the class, and found."""
+
+    boxes: int = 0
+    measured: int = 0
+    found: int = 0
+
+
+def count_boxes(release_dir: Path, predictions: Path) -> dict[tuple[str, str], ClassCount]:
+    """Count boxes by task and class. Found: a prediction of the class with a score of 0.3 or more overlaps it by half.
+
+    Of a source that boxes only some of a class no precision can be told, so the metric leaves it out; what it boxes must be
+    found all the same.
+    """
+    predicted = {}
+    for line in predictions.read_text().splitlines():
+        record = json.loads(line)
+        predicted[record["attributes"]["source"], record["sample_id"]] = record["labels"]
+    counts = {(task.name, name): ClassCount() for task in DETECTION for name in task.classes}
     release = open_release(root=release_dir)
     for entry in release.select(sorted(release.tasks)):
         for record in JsonlIndex(entry.index_path):
-            for task, label in record["labels"].items():
-                categories = label.get("categories", [])
-                ignored = label.get("ignore", [False] * len(categories))
-                counts[task].update(name for name, ignore in zip(categories, ignored, strict=True) if not ignore)
-                counts[task].update(line["category"] or "(ignore)" for line in label.get("polylines", []))
+            for task in {task.name for task in DETECTION} & record["labels"].keys():
+                label = record["labels"][task]
+                answer = predicted[entry.name, record["sample_id"]][task]
+                found = list(zip(answer["boxes"], answer["categories"], answer["scores"], strict=True))
+                ignored = label.get("ignore") or [False] * len(label["boxes"])
+                for box, name, ignore in zip(label["boxes"], label["categories"], ignored, strict=True):
+                    if not ignore:
+                        count = counts[task, name]
+                        count.boxes += 1
+                        count.measured += name not in label.get("non_exhaustive_categories", [])
+                        count.found += any(s >= MIN_SCORE and n == name and iou(box, b) >= 0.5 for b, n, s in found)
     return counts
+
+
+def iou(first: Sequence[float], second: Sequence[float]) -> float:
+    """Compute intersection over union of two boxes."""
+    width = min(first[2], second[2]) - max(first[0], second[0])
+    height = min(first[3], second[3]) - max(first[1], second[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (first, second))
+    return shared / (areas - shared)
 
 
 def memorise(data_dir: Path, work_dir: Path) -> int:
     """Train and test on the few frames; print the table; return 1 where a bound is missed."""
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    checkpoint = work_dir / "with-bn-last.pth"
-    for command in (
-        ["tools/train.py", CONFIG, "--work-dir", str(work_dir)],
-        ["tools/test.py", CONFIG, str(checkpoint), "--work-dir", str(work_dir), "--show-dir", str(work_dir / "pictures")],
-    ):
+    train = ["tools/train.py", CONFIG, "--work-dir", str(work_dir)]
+    test = ["tools/test.py", CONFIG, str(work_dir / "with-bn-last.pth"), "--work-dir", str(work_dir)]
+    test += ["--show-dir", str(work_dir / "pictures"), "--out", str(work_dir / "predictions")]
+    for command in (train, test):
         subprocess.run([sys.executable, *command], check=True, cwd=project_root())
     after = resource.getrusage(resource.RUSAGE_CHILDREN)
     cpu_min = (after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime) / 60
 
     metrics = json.loads((work_dir / "metrics.json").read_text())["metrics"]
-    rows: list[tuple[str, str, float, float | None]] = []
-    for task, numbers in count_labels(data_dir / "few").items():
-        if CAMERA_TASKS[task].kind is TaskKind.DETECTION:
-            for name in CAMERA_TASKS[task].classes:
-                bound = BOUND_AP50 if numbers[name] >= MIN_BOXES else None
-                rows.append((f"`{task}` {name}, AP50", f"{numbers[name]} boxes", metrics[f"{task}/{name}/AP50"], bound))
-    rows.append(("`seg_default`, mIoU over the classes present", "", metrics["seg_default/mIoU"], BOUND_MIOU))
-    rows.append(("`seg_lane`, mIoU over the classes present", "", metrics["seg_lane/mIoU"], BOUND_LANE))
-    print("\n| task and class | labels | measured | bound |\n|---|---|---|---|")
-    for name, labels, value, bound in rows:
-        print(f"| {name} | {labels} | {value:.3f} | {'-' if bound is None else bound} |")
-    print(f"| CPU minutes of training and test | | {cpu_min:.0f} | {BOUND_CPU_MIN} |")
-    missed = [name for name, _, value, bound in rows if bound is not None and not value >= bound]
+    print("\n| task and class | boxes, of them measured | AP50, mIoU | found | bound |\n|---|---|---|---|---|")
+    missed = []
+    for (task, name), count in count_boxes(data_dir / "few", work_dir / "predictions/predictions.jsonl").items():
+        bound = BOUND_AP50 if count.measured >= MIN_BOXES else None
+        value = metrics[f"{task}/{name}/AP50"]
+        missed += [name] if bound is not None and not value >= bound else []
+        found = f"{count.found} of {count.boxes}"
+        print(f"| `{task}` {name} | {count.boxes}, {count.measured} | {value:.3f} | {found} | {bound or '-'} |")
+    for task, bound in (("seg_default", BOUND_MIOU), ("seg_lane", BOUND_LANE)):
+        value = metrics[f"{task}/mIoU"]
+        missed += [task] if not value >= bound else []
+        print(f"| `{task}`, the classes present | - | {value:.3f} | - | {bound} |")
+    missed += ["CPU minutes"] if cpu_min > BOUND_CPU_MIN else []
+    print(f"\n{cpu_min:.0f} CPU minutes of training and test (bound {BOUND_CPU_MIN})")
     print(f"pictures: {work_dir / 'pictures'}\nmissed: {', '.join(missed) or 'nothing'}")
     return int(bool(missed))
 
