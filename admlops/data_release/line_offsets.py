@@ -133,6 +133,31 @@ def _map(cached: Path, version: str) -> LineOffsets | None:
     return LineOffsets(words[_HEADER_WORDS:end], words[end:] if num_blank else None, version)
 
 
+def bad_lines(path: Path, limit: int) -> tuple[RecordError, ...]:
+    """Find the lines that stop an index from being built; it names only the first itself.
+
+    Args:
+        path: The JSONL file.
+        limit: After so many the rest of the file is not read.
+
+    Returns:
+        What is wrong with each (E405, E410), in the order of the file.
+    """
+    found: list[RecordError] = []
+    start = 0
+    with path.open("rb", buffering=_READ_BYTES) as file:
+        for number, line in enumerate(file, start=1):
+            if len(found) == limit:
+                break
+            if line.strip(_BLANK):
+                try:
+                    _check_line(line, path, number, start)
+                except RecordError as error:
+                    found.append(error)
+            start += len(line)
+    return tuple(found)
+
+
 def _build(path: Path, identity: str, cached: Path) -> None:
     starts, numbers, ids = array("Q"), array("Q"), array("q")
     start = number = 0

@@ -89,6 +89,21 @@ def positions(content: bytes) -> dict[JsonPath, Position]:
     return found
 
 
+def offsets(text: str) -> dict[JsonPath, int]:
+    """Find where every value of a text that ``parse_strict`` accepts begins.
+
+    Args:
+        text: The file's text.
+
+    Returns:
+        Characters from the start, by path; a member of an object begins at its key.
+    """
+    found: dict[JsonPath, int] = {}
+    for hit in _scan(text, ()):
+        found.setdefault(hit.path, hit.offset)
+    return found
+
+
 class _RefusedError(Exception):
     def __init__(self, what: str, remedy: str, key: str | None = None, constant: str | None = None) -> None:
         super().__init__(what)

@@ -1,0 +1,147 @@
+"""Measure the objects behind entries: downloads in threads, the check of every record in processes."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from pathlib import Path
+from typing import Any
+
+from admlops.data_release.cache import identity_of, sha256_of
+from admlops.data_release.line_offsets import bad_lines, load_offsets
+from admlops.data_release.problem import Problem, shorten
+from admlops.data_release.schema import Integrity, ReleaseEntry
+from admlops.data_release.storage.object_store import is_url
+from admlops.errors import AdmlopsError, MachineError, RecordError
+from admlops.threads import available_cores
+
+_MAX_BAD_LINES = 20
+"""Named of one object; a file with more was most often written by a faulty program."""
+
+_WORTH_A_PROCESS_BYTES = 4 << 20
+"""Smaller files are checked sooner than a process starts."""
+
+Obtain = Callable[[ReleaseEntry], tuple[Path, str | None]]
+Measured = Integrity | tuple[Problem, ...]
+
+
+def pin_objects(entries: Mapping[int, ReleaseEntry], obtain: Obtain, num_parallel: int) -> Iterator[tuple[int, Measured]]:
+    """Download, hash, count and check objects.
+
+    Args:
+        entries: By position in ``dataset_index``.
+        obtain: Brings an entry's object to this machine; gives its file, and its version where its store keeps versions.
+        num_parallel: Objects that are downloaded at a time.
+
+    Yields:
+        As they are done: position, and the object's integrity or all of its faults.
+
+    Raises:
+        MachineError: A process was killed.
+    """
+    with _Checkers() as checkers, ThreadPoolExecutor(num_parallel) as threads:
+        jobs = {threads.submit(_measure, entry, obtain, checkers): i for i, entry in entries.items()}
+        try:
+            for job in as_completed(jobs):
+                i = jobs[job]
+                try:
+                    measured: Measured = job.result()
+                except AdmlopsError as error:
+                    measured = (_problem(error, entries[i], i),)
+                except _BadObjectError as bad:
+                    measured = tuple(_problem(error, entries[i], i, bad.path) for error in bad.errors)
+                yield i, measured
+        finally:
+            threads.shutdown(wait=True, cancel_futures=True)
+
+
+class _BadObjectError(Exception):
+    def __init__(self, path: Path, errors: tuple[RecordError, ...]) -> None:
+        super().__init__()
+        self.path = path
+        self.errors = errors
+
+
+class _Checkers:
+    """Checks the records of a file, a large one in a process: Python runs only one thread of this one at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._pool: ProcessPoolExecutor | None = None
+
+    def __enter__(self) -> _Checkers:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._pool is not None:
+            self._pool.shutdown(wait=True, cancel_futures=True)
+
+    def check(self, path: Path) -> int | tuple[RecordError, ...]:
+        if path.stat().st_size < _WORTH_A_PROCESS_BYTES:
+            return _check(path)
+        try:
+            checked: int | tuple[RecordError, ...] = self._submit(path).result()
+        except BrokenProcessPool:
+            raise MachineError(
+                "a process that checks records was killed", where=path, remedy="free some memory, then try again"
+            ) from None
+        return checked
+
+    def _submit(self, path: Path) -> Future[Any]:
+        with self._lock:
+            if self._pool is None:
+                # Spawned, not forked: the threads of the downloads run.
+                context = multiprocessing.get_context("spawn")
+                self._pool = ProcessPoolExecutor(available_cores(), mp_context=context, initializer=_start_checker)
+            return self._pool.submit(_check, path)
+
+
+def _start_checker() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
+
+
+def _exit_with(parent: Any) -> None:
+    parent.join()
+    os._exit(1)
+
+
+def _check(path: Path) -> int | tuple[RecordError, ...]:
+    try:
+        return len(load_offsets(path))
+    except RecordError as error:
+        return bad_lines(path, _MAX_BAD_LINES) or (error,)
+
+
+def _measure(entry: ReleaseEntry, obtain: Obtain, checkers: _Checkers) -> Integrity:
+    path, version_id = obtain(entry)
+    before = identity_of(path)
+    sha256 = sha256_of(path)
+    size_bytes = path.stat().st_size
+    checked = checkers.check(path)
+    if identity_of(path) != before:
+        raise RecordError("an index file changes while it is read", where=path, remedy="wait for its writer", code="E406")
+    if isinstance(checked, tuple):
+        raise _BadObjectError(path, checked)
+    return Integrity(sha256=sha256, bytes=size_bytes, num_samples=checked, version_id=version_id)
+
+
+def _problem(error: AdmlopsError, entry: ReleaseEntry, i: int, path: Path | None = None) -> Problem:
+    # A cached copy has the name of its hash: say where the object is.
+    where = str(error.where or entry.obs_path)
+    return Problem(
+        code=error.code or "E400",
+        what=f"entry {entry.name!r}: {error.what}",
+        expected=str(error.expected or "an index file of valid records"),
+        got=str(error.got or shorten(entry.obs_path)),
+        remedy=error.remedy or "correct it and lock again",
+        where=where.replace(str(path), entry.obs_path) if path is not None and is_url(entry.obs_path) else where,
+        json_path=f"$.dataset_index[{i}]",
+    )
