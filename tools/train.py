@@ -25,6 +25,11 @@ def parse_args() -> argparse.Namespace:
         "--pipeline-test", action="store_true", help="a few iterations of train, validation and test on the validation split"
     )
     parser.add_argument(
+        "--require-clean",
+        action="store_true",
+        help="refuse uncommitted code, and data of anything but a tag with pinned entries",
+    )
+    parser.add_argument(
         "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
     )
     parser.add_argument("--launcher", choices=["none", "pytorch", "slurm", "mpi"], default="none")
@@ -50,6 +55,7 @@ def main() -> None:
             load_from=args.load_from,
             amp=args.amp,
             pipeline_test=args.pipeline_test,
+            require_clean=args.require_clean,
             options=parse_options(args.cfg_options),
             launcher=args.launcher,
             ctx=args.ctx,

@@ -20,8 +20,10 @@ from mmengine.config import Config
 from torch import Tensor
 
 from admlops.data_release.cache import sha256_of
+from admlops.data_release.lineage import lineage_path
 from admlops.engine.checkpoint import plain, read_checkpoint
 from admlops.engine.config import load_config
+from admlops.engine.lineage import derived_lineage, write_lineage
 from admlops.errors import CheckpointError, ConfigError, nearest
 from admlops.models.detectors import MultiTaskDetector
 from admlops.registry import MODELS
@@ -151,6 +153,7 @@ def compose_checkpoint(
         config: Config whose network the checkpoint is for.
         trunk: Checkpoint that the trunk, the neck and every branch not named in ``branches`` come from.
         out: File to write; the report goes to the same name with ``.json``, and into the checkpoint's ``meta["composition"]``.
+            Its lineage names all sources as parents.
         branches: Checkpoint by name of a branch.
         tasks: The branches that the network keeps; all by default.
 
@@ -199,7 +202,8 @@ def compose_checkpoint(
     }
     # The empty hub lets mmengine's resume get as far as the training loop, which refuses in words that help.
     hub: dict[str, Any] = {"log_scalars": {}, "runtime_info": {}, "resumed_keys": {}}
-    _write(target, plain({"meta": meta, "state_dict": own | weights, "message_hub": hub}), report)
+    lineage = derived_lineage("composed", {path: source.checkpoint for path, source in sources.items()}, target)
+    _write(target, plain({"meta": meta, "state_dict": own | weights, "message_hub": hub, "lineage": lineage}), report)
     return report
 
 
@@ -338,8 +342,10 @@ def _write(target: Path, checkpoint: Mapping[str, Any], report: CompositionRepor
             handle.flush()
             os.fsync(handle.fileno())
         parts[1].write_text(json.dumps(report.to_json(), indent=2) + "\n", encoding="utf-8")
+        lineage_path(target).unlink(missing_ok=True)
         for part, file in zip(parts, files, strict=True):
             part.replace(file)
+        write_lineage(target, checkpoint["lineage"])
     finally:
         for part in parts:
             part.unlink(missing_ok=True)

@@ -29,6 +29,7 @@ TOOL_KEYS = frozenset(
         "efficient_conv_bn_eval",
         "fusion_bn_patterns",
         "model_wrapper_cfg",
+        "require_clean",
         "solver",
         "sync_bn",
         "work_dir",

@@ -13,14 +13,33 @@ from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
 from admlops.engine.checkpoint import refusals_explained, safe_globals
+from admlops.engine.hooks.lineage_hook import LineageHook
+from admlops.engine.lineage import RunLineage
 from admlops.engine.release_train_loop import ReleaseTrainLoop
+from admlops.engine.require_clean import require_clean
 from admlops.errors import CheckpointError, ConfigError
 from admlops.registry import RUNNERS
 
 
 @RUNNERS.register_module()
 class ReleaseRunner(Runner):  # type: ignore[misc]
-    """Runner of all tools. Takes what ``mmengine.runner.Runner`` takes."""
+    """Runner of all tools. Takes what ``mmengine.runner.Runner`` takes.
+
+    Every checkpoint tells what it was made of, see ``LineageHook``. Where its config says ``require_clean=True``, it refuses
+    what could not be proved afterwards.
+
+    Attributes:
+        lineage: What the run is made of.
+    """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        cfg = kwargs.get("cfg")
+        if cfg is not None and cfg.get("require_clean"):
+            require_clean(cfg)  # before the work dir is made
+        self.lineage = RunLineage(Path(kwargs.get("work_dir") or args[1]).absolute())
+        self._lineage_hook = LineageHook(self.lineage)
+        super().__init__(*args, **kwargs)
+        self.register_hook(self._lineage_hook)
 
     @property
     def network(self) -> nn.Module:
@@ -50,6 +69,15 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
             )
         return built
 
+    def dump_config(self) -> None:
+        """Write the config into the work dir; without training beside the log, since the work dir's tells what was trained."""
+        name = Path(self.cfg.filename).name if self.cfg.filename else f"{self.timestamp}.py"
+        text = self.cfg.pretty_text
+        self.lineage.note_config(self.cfg.filename, text)
+        if is_main_process():
+            folder = Path(self.log_dir if self._train_loop is None else self.work_dir)
+            (folder / name).write_text(text, encoding="utf-8")
+
     def save_checkpoint(self, out_dir: str, filename: str, *args: Any, **kwargs: Any) -> None:
         """Save a checkpoint under a temporary name, then rename it: a killed run leaves no torn file.
 
@@ -66,7 +94,10 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         if is_main_process() and part.is_file():
             with part.open("rb") as handle:
                 os.fsync(handle.fileno())
-            part.replace(Path(out_dir) / filename)
+            file = Path(out_dir) / filename
+            self._lineage_hook.before_replace(file)
+            part.replace(file)
+            self._lineage_hook.after_save_checkpoint(file)
 
     def load_checkpoint(
         self, filename: str, map_location: str | Callable[..., Any] = "cpu", *args: Any, **kwargs: Any
@@ -91,6 +122,8 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
             checkpoint: dict[str, Any] = super().load_checkpoint(filename, map_location, *args, **kwargs)
         self.loaded_sampler_state = checkpoint.get("sampler")
         self.loaded_from = str(filename)
+        if is_main_process():
+            self.lineage.note_loaded(filename, checkpoint)
         return checkpoint
 
     def resume(self, filename: str, *args: Any, **kwargs: Any) -> None:
@@ -102,5 +135,7 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
             **kwargs: As in mmengine.
         """
         super().resume(filename, *args, **kwargs)
+        if is_main_process():
+            self.lineage.note_resumed()
         if isinstance(self.train_loop, ReleaseTrainLoop):
             self.train_loop.load_state_dict(self.loaded_sampler_state)

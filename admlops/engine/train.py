@@ -27,6 +27,7 @@ def train(
     load_from: str | None = None,
     amp: bool = False,
     pipeline_test: bool = False,
+    require_clean: bool = False,
     options: Mapping[str, Any] | None = None,
     launcher: str = "none",
     ctx: str | None = None,
@@ -40,6 +41,7 @@ def train(
         load_from: Checkpoint whose weights to start from; what the network lacks or has more is left out.
         amp: Train in bfloat16 (GPU only).
         pipeline_test: A few iterations of train, validation and test on the validation split.
+        require_clean: Refuse uncommitted code, and data of anything but a tag whose entries are pinned.
         options: Config values by dotted path.
         launcher: ``none``, ``pytorch``, ``slurm`` or ``mpi``.
         ctx: GPU ids such as ``0,1``.
@@ -48,7 +50,7 @@ def train(
         The runner, after training.
 
     Raises:
-        ConfigError: The config cannot run.
+        ConfigError: The config cannot run, or what it runs could not be proved although that is required.
         MachineError: It asks for what this machine lacks.
         CheckpointError: There is nothing to resume, or both ``resume`` and ``load_from`` are given.
     """
@@ -61,6 +63,8 @@ def train(
             # Its checkpoints must never be taken for a real run's.
             cfg.work_dir = f"{cfg.work_dir}_pipeline_test"
         shorten(cfg)
+    if require_clean:
+        cfg.require_clean = True
     launch.set_up_processes(cfg, launcher)
     if load_from is not None:
         if resume is not None:

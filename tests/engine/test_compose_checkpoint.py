@@ -61,7 +61,7 @@ def test_parts_come_from_the_checkpoints_that_were_named(folder, tmp_path):
         assert torch.equal(tensor, source[name]), name
     assert "branches.seg_lane.seen" in composed["state_dict"]
     # What an optimizer or an average of other weights knew is not of these weights.
-    assert composed.keys() == {"meta", "state_dict", "message_hub"}
+    assert composed.keys() == {"meta", "state_dict", "message_hub", "lineage"}
     network(MULTITASK).load_state_dict(composed["state_dict"], strict=True)
 
     assert [part.name for part in report.parts] == ["backbone", "neck", *(f"branches.{name}" for name in BRANCHES)]

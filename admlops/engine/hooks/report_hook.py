@@ -42,8 +42,8 @@ class ReportHook(Hook):  # type: ignore[misc]
         context = {
             "split": split,
             "iteration": runner.iter,
-            "config": runner.cfg.filename,
             "checkpoint": getattr(runner, "loaded_from", None),
+            **runner.lineage.of_report(runner, split),
         }
         write_report(runner.work_dir, metrics, getattr(evaluator, "details", {}), context)
         print_log(f"{split} after {runner.iter} iterations\n{format_table(metrics)}", logger="current")
