@@ -29,10 +29,12 @@ class GitRepository:
     Attributes:
         path: Its folder, bare or with a working tree.
         base_dir: What relative paths in it refer to: the top of its working tree, or the folder of a bare repository.
+        objects: Variables that tell git where objects lie beside the repository's own; empty for nowhere else.
     """
 
     path: Path
     base_dir: Path
+    objects: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def open(cls, path: str | Path) -> GitRepository:
@@ -131,7 +133,7 @@ class GitRepository:
 
     def refs(self) -> tuple[str, ...]:
         """List tags and branches by their short names."""
-        answer = _git(self.path, "for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads")
+        answer = self.git("for-each-ref", "--format=%(refname:lstrip=2)", "refs/tags", "refs/heads")
         return tuple(answer.stdout.decode("utf-8", "replace").split())
 
     def git(self, *arguments: str, input: bytes | None = None) -> subprocess.CompletedProcess[bytes]:
@@ -144,7 +146,7 @@ class GitRepository:
         Returns:
             How it ended and what it said.
         """
-        return _git(self.path, *arguments, input=input or b"")
+        return _git(self.path, *arguments, input=input or b"", objects=self.objects)
 
     def run(self, *arguments: str, input: bytes | None = None) -> str:
         """Run a git command that is expected to succeed.
@@ -179,7 +181,7 @@ class GitRepository:
             DataReleaseError: E401, git cannot read an object (a partial clone without network, a damaged repository).
         """
         folder, _, name = path.rpartition("/")
-        answer = _git(self.path, "cat-file", "--batch", input=os.fsencode(f"{commit}:{folder}\n{commit}:{path}\n"))
+        answer = self.git("cat-file", "--batch", input=os.fsencode(f"{commit}:{folder}\n{commit}:{path}\n"))
         if answer.returncode != 0:
             raise _unreadable(self.path, f"{commit}:{path}", answer.stderr)
         kind, tree, rest = _next_object(answer.stdout)
@@ -200,7 +202,7 @@ class GitRepository:
         Returns:
             Sha of the blob; None where the commit has no regular file of that name.
         """
-        answer = _git(self.path, "--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
+        answer = self.git("--literal-pathspecs", "ls-tree", "-z", "--full-tree", commit, "--", path)
         for row in answer.stdout.split(b"\0"):
             fields, _, name = row.partition(b"\t")
             if name == os.fsencode(path):
@@ -225,7 +227,7 @@ class GitRepository:
         path = cache_root() / "blobs" / "git" / blob[:2] / blob / name
         if not path.is_file():
             with write_atomically(path) as file:
-                answer = _git(self.path, "cat-file", "blob", blob, stdout=file.fileno())
+                answer = _git(self.path, "cat-file", "blob", blob, stdout=file.fileno(), objects=self.objects)
                 if answer.returncode != 0:
                     raise _unreadable(self.path, blob, answer.stderr)
         return path
@@ -259,17 +261,22 @@ def _unreadable(path: Path, name: str, stderr: bytes) -> DataReleaseError:
 
 
 def _git(
-    folder: Path, *arguments: str, stdout: int = subprocess.PIPE, input: bytes | None = None
+    folder: Path,
+    *arguments: str,
+    stdout: int = subprocess.PIPE,
+    input: bytes | None = None,
+    objects: Sequence[tuple[str, str]] = (),
 ) -> subprocess.CompletedProcess[bytes]:
     if shutil.which("git") is None:
         raise MachineError("git is not installed", remedy="install git, or read the release from a folder with root=")
     # A hook's environment would redirect us into the repository that runs the hook.
     clean = {key: value for key, value in os.environ.items() if key not in _REDIRECTIONS}
     command = ["git", "-C", str(folder), *arguments]
-    environ = {**clean, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0"}
+    environ = {**clean, "LC_ALL": "C", "GIT_TERMINAL_PROMPT": "0", **dict(objects)}
     return subprocess.run(command, input=input, stdout=stdout, stderr=subprocess.PIPE, env=environ, check=False)
 
 
 _REDIRECTIONS = {
-    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_NAMESPACE", "GIT_PREFIX",
+    "GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_OBJECT_DIRECTORY", "GIT_ALTERNATE_OBJECT_DIRECTORIES",
+    "GIT_QUARANTINE_PATH", "GIT_NAMESPACE", "GIT_PREFIX",
 }  # fmt: skip

@@ -83,7 +83,15 @@ class Candidate:
         """The task whose branch it is on, or whose tag it has."""
         if self.tag_name is not None and self.tag_name.task is not None:
             return self.tag_name.task
-        return self.registry.task_of_branch(self.branch) if self.registry and self.branch else None
+        if self.branch is None:
+            return None
+        registered = self.registry.task_of_branch(self.branch) if self.registry else None
+        return registered or (self.branch.removeprefix("master/") if self.branch.startswith("master/") else None)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether a dataset file belongs here: everywhere but on a trunk that no task works on."""
+        return self.branch is None or self.task is not None or is_data_branch(self.branch)
 
     @cached_property
     def files(self) -> tuple[str, ...]:
@@ -150,16 +158,16 @@ class Candidate:
             start = added[-1]
         return self.commits(f"{start}..{self.commit}")
 
-    def commits(self, spec: str) -> tuple[Commit, ...]:
+    def commits(self, *revisions: str) -> tuple[Commit, ...]:
         """List commits along first parents, newest first.
 
         Args:
-            spec: Such as ``old..new``, of full shas.
+            *revisions: As ``git rev-list`` takes them, such as ``old..new``.
 
         Returns:
             The commits.
         """
-        log = self.repository.run("log", "--first-parent", f"--format={_LOG_FORMAT}", spec)
+        log = self.repository.run("log", "--first-parent", f"--format={_LOG_FORMAT}", *revisions)
         rows = (row.lstrip("\n").split("\0") for row in log.split("\x01") if row.strip("\n"))
         return tuple(Commit(sha, tuple(parents.split()), message.strip("\n")) for sha, parents, message in rows)
 
@@ -210,6 +218,11 @@ def read_refs(repository: GitRepository) -> dict[str, str]:
     """List every ref with its object."""
     rows = repository.run("for-each-ref", "--format=%(objectname) %(refname)").splitlines()
     return {name: sha for sha, _, name in (row.partition(" ") for row in rows)}
+
+
+def is_data_branch(name: str) -> bool:
+    """Tell from a branch's name that data are curated on it; a trunk may be one too, where a task is registered for it."""
+    return name.startswith(("master/", "feature_dataset/", "experiment/"))
 
 
 def _is_remote(ref: str, name: str) -> bool:

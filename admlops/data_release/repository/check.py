@@ -41,7 +41,7 @@ def check_release(
     Raises:
         MachineError: E403, the remote cannot be reached.
     """
-    registry, problems = _check_registry(repository, commit)
+    registry, problems = registry_of(repository, commit)
     tasks = registry.allowed_task_names if registry else None
     for kind, name in FILE_OF_KIND.items():
         content = repository.read(commit, name)
@@ -58,7 +58,16 @@ def check_release(
     return tuple(problems)
 
 
-def _check_registry(repository: GitRepository, commit: str) -> tuple[Registry | None, list[Problem]]:
+def registry_of(repository: GitRepository, commit: str) -> tuple[Registry | None, list[Problem]]:
+    """Read a commit's registry, or say what is wrong with it.
+
+    Args:
+        repository: The repository.
+        commit: Full sha.
+
+    Returns:
+        The registry; None where there is none, or it is invalid. And its faults.
+    """
     try:
         return read_registry(repository, commit), []
     except InvalidRegistryError as error:

@@ -13,7 +13,7 @@ from admlops.data_release.schema import DAGGER_FILE, DATASET_FILE
 @rule("E201")
 def one_dataset_file(candidate: Candidate) -> Iterator[Finding]:
     """A commit holds exactly one `training_dataset.json`, at its top; beside it at most `training_dataset.dagger.json`."""
-    if candidate.content is None:
+    if candidate.content is None and candidate.holds_data:
         got = "a link or a folder" if DATASET_FILE in candidate.files else "no such file"
         yield Finding(f"no {DATASET_FILE}", "a regular file at the top", got, "add it, or check another branch")
     for path in candidate.files:

@@ -20,7 +20,7 @@ _SOURCES = ("feature_dataset/", "experiment/")
 def history_is_linear(candidate: Candidate) -> Iterator[Finding]:
     """A task branch only grows: earlier tags stay among its own commits, and it merges only feature and experiment branches."""
     branch = candidate.task_branch
-    if branch is None:
+    if branch is None or candidate.task is None:
         return
     yield from _tags_are_on_it(candidate)
     for ref, sha in candidate.refs.items():

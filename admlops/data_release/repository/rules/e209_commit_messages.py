@@ -12,7 +12,7 @@ from admlops.data_release.repository.rule import Finding, rule
 @rule("E209")
 def messages_are_structured(candidate: Candidate) -> Iterator[Finding]:
     """Commits on data branches say date, type, description and work order in YAML; merges need not."""
-    if candidate.task_branch is None:
+    if candidate.task is None:
         return
     for commit in candidate.first_parents:
         if len(commit.parents) < 2:
