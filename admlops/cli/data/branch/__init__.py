@@ -1,0 +1,1 @@
+"""Open branches by the rules, and find those that nobody works on."""

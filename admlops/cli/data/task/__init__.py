@@ -1,0 +1,1 @@
+"""Register the kinds of training that get releases of their own."""
