@@ -79,7 +79,7 @@ class VerbGroup(click.Group):
 def verb(function: Callable[..., Outcome]) -> Callable[..., None]:
     """Give a verb ``--json`` and the exit codes; put it below ``@click.command()`` and above the options.
 
-    The function returns an ``Outcome``. One with a false ``ok`` exits with 1.
+    The function returns an ``Outcome``. One with a false ``ok`` exits with 1, else one with a false ``reachable`` with 3.
 
     Args:
         function: The verb.
@@ -100,7 +100,9 @@ def verb(function: Callable[..., Outcome]) -> Callable[..., None]:
             _show_error(MachineError(f"a file cannot be read or written: {error.strerror}", where=error.filename), as_json)
             sys.exit(EXIT_IO)
         click.echo(json.dumps(outcome.to_json(), indent=2, ensure_ascii=False) if as_json else outcome.to_text())
-        sys.exit(EXIT_OK if getattr(outcome, "ok", True) else EXIT_INVALID)
+        if not getattr(outcome, "ok", True):
+            sys.exit(EXIT_INVALID)
+        sys.exit(EXIT_OK if getattr(outcome, "reachable", True) else EXIT_IO)
 
     return run
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from admlops.data_release.cache import sha256_of
 from admlops.data_release.code_state import origin_url
+from admlops.data_release.repository.trace import open_hub, trace_release
 from admlops.data_release.schema import ReleaseEntry
 from admlops.data_release.training_release import SelectedEntry, TrainingRelease
+from admlops.errors import AdmlopsError
 
 SUFFIX = ".lineage.json"
 
@@ -38,8 +40,8 @@ def describe_release(
     Returns:
         ``repository`` (address of its ``origin``), ``ref``, ``ref_kind``, ``tag_object``, ``commit``, ``kind``,
         ``file_sha256``, ``digest``, the release's name and versions, ``entries`` (all of the file; ``sha256`` and
-        ``num_samples`` are null where the run does not read an entry and nothing pins it), and ``selection``: ``tasks`` and
-        ``samples_per_task`` (samples of a pass that serve each, repeats counted).
+        ``num_samples`` are null where the run does not read an entry and nothing pins it), ``trace``, and ``selection``:
+        ``tasks`` and ``samples_per_task`` (samples of a pass that serve each, repeats counted).
     """
     read = {entry.name: entry for entry in selected}
     tracked = _tracked(release)
@@ -74,6 +76,7 @@ def describe_release(
         "consumer_version": meta.consumer_version,
         "bundle_versions": list(meta.bundle_versions),
         "entries": entries,
+        "trace": describe_trace(release),
         "selection": {"tasks": sorted(tasks), "samples_per_task": per_task},
     }
 
@@ -103,6 +106,25 @@ def describe_ref(release: TrainingRelease) -> dict[str, Any]:
         "tag_object": tag,
         "commit": release.commit,
     }
+
+
+def describe_trace(release: TrainingRelease) -> dict[str, Any]:
+    """Follow a release to its channels' specifications, where the repository says where DataSpecHub is.
+
+    Args:
+        release: Any.
+
+    Returns:
+        What ``admlops data trace`` tells, without the path of the checkout; ``absent`` with the reason where it cannot.
+    """
+    if release.origin.repository is None:
+        return {"absent": "the release is in no repository"}
+    try:
+        hub = open_hub(release.origin.repository, release.commit)
+        found = trace_release(release, hub, ref=release.ref or "", kind=release.kind).to_json()
+    except AdmlopsError as error:
+        return {"absent": error.what}
+    return {**found, "hub": {key: value for key, value in found["hub"].items() if key != "path"}}
 
 
 def unpinned_entries(release: TrainingRelease) -> tuple[str, ...]:
