@@ -124,7 +124,7 @@ def refuse_name_conflict(repository: GitRepository, branch: str, remote: str = "
         remote: Whose branches count beside the ones here.
 
     Raises:
-        DataReleaseError: It exists, or one of them would have to be a folder and a file.
+        DataReleaseError: It exists; or E210, one of them would have to be a folder and a file.
     """
     names: set[str] = set()
     for prefix in ("refs/heads/", f"refs/remotes/{remote}/"):
@@ -141,6 +141,7 @@ def refuse_name_conflict(repository: GitRepository, branch: str, remote: str = "
                 expected="no branch whose name is the beginning of another's, up to a slash",
                 got=name,
                 remedy="`admlops data init --migrate` renames the trunk to main" if name == "master" else f"rename {name}",
+                code="E210",
             )
 
 

@@ -25,6 +25,7 @@ from admlops.data_release.repository.remote import Remote
 from admlops.data_release.repository.tag_annotation import build_annotation
 from admlops.data_release.repository.tag_info import TagInfo, read_tags
 from admlops.data_release.repository.task_branch import branch_of_task
+from admlops.data_release.repository.trace import trace
 from admlops.data_release.schema import DATASET_FILE
 from admlops.errors import DataReleaseError, MachineError
 
@@ -92,8 +93,9 @@ def tag(
         The tag.
 
     Raises:
-        DataReleaseError: The release breaks a rule; E202, the name is none or not new; E203, the branch moved; E207, somebody
-            else made this tag (it is said who); the remote refused it; or git does not know who is tagging.
+        DataReleaseError: The release breaks a rule; E208, the name is none; E203, the branch moved; E207, somebody else made
+            this tag (it is said who); with ``require_trace``: E103 or a missing link; the remote refused it; or git does not
+            know who is tagging.
         MachineError: E403, the remote cannot be reached.
     """
     repository = GitRepository.open(repo)
@@ -124,6 +126,8 @@ class _Tagging:
             self._refuse_moved(branch, there.get(f"refs/heads/{branch.name}"))
         tagger = person(self.repository)
         problems = check_release(self.repository, branch.commit, tag=name, branch=branch.name, strict=True)
+        if self.require_trace and not errors_of(problems):
+            problems += self._missing_links(branch.commit)
         if errors_of(problems):
             raise InvalidDatasetFileError(problems, f"{branch.name} ({branch.commit[:12]})")
         text = self._annotation(name, branch.commit)
@@ -202,6 +206,19 @@ class _Tagging:
             remedy=f"`git tag -d {existing.name}` where nobody has used it, then tag again",
             code="E207",
         )
+
+    def _missing_links(self, commit: str) -> tuple[Problem, ...]:
+        traced = trace(self.repository.path, commit)
+        remedy = "mend DataSpecHub, or correct the release"
+        found = [
+            Problem(link.code, link.what, link.expected, "a missing link", remedy, where=link.where, warning=not link.required)
+            for link in traced.missing
+        ]
+        if traced.consumer is None:
+            # Two consumers can share a version: what is unambiguous today need not stay so.
+            what, expected = "meta.consumer does not say for whom the release is", "the consumer's name"
+            found.append(Problem("E103", what, expected, "no such key", "write the name of its folder in DataSpecHub"))
+        return tuple(found)
 
     def _annotation(self, name: str, commit: str) -> str:
         content = self.repository.read(commit, DATASET_FILE) or b""

@@ -22,7 +22,7 @@ from admlops.data_release.repository.history import (
     refuse_name_conflict,
     tree_with,
 )
-from admlops.data_release.repository.registry import REGISTRY_FILE, TaskEntry, parse_registry
+from admlops.data_release.repository.registry import REGISTRY_FILE, TaskEntry, parse_registry, read_registry
 from admlops.errors import DataReleaseError
 
 
@@ -62,7 +62,7 @@ def task_add(
     repo: str | Path,
     task: str,
     *,
-    display_name: str,
+    display_name: str | None = None,
     allowed_tags: Sequence[str] = (),
     description: str = "",
     base: str | None = None,
@@ -76,7 +76,8 @@ def task_add(
     Args:
         repo: The repository.
         task: Its identifier.
-        display_name: What its releases are called, before the version.
+        display_name: What its releases are called, before the version; None for a task that the trunk has registered already
+            and whose branch is to be opened.
         allowed_tags: Tasks of which every entry on the branch serves at least one; the task itself where empty.
         description: For people.
         base: Branch or tag that the new branch begins from; the trunk where None.
@@ -93,13 +94,18 @@ def task_add(
         expected = "a small letter, then small letters, digits and `_`, at most 64"
         raise DataReleaseError("this is no task's identifier", expected=expected, got=repr(task), remedy="such as god_base")
     repository = GitRepository.open(repo)
-    branch = f"master/{task}"
-    refuse_name_conflict(repository, branch, remote)
     trunk = find_trunk(repository, remote)
+    if display_name is None:
+        entry = _registered(repository, trunk, task)
+    else:
+        tags = tuple(allowed_tags) or (task,)
+        # Not checked here: the edited file is, and its faults have a code, a line and a remedy.
+        entry = TaskEntry.model_construct(
+            display_name=display_name, branch=f"master/{task}", allowed_tags=tags, description=description
+        )
+    branch = entry.branch
+    refuse_name_conflict(repository, branch, remote)
     start = _start(repository, base, trunk, remote)
-    entry = TaskEntry(
-        display_name=display_name, branch=branch, allowed_tags=tuple(allowed_tags) or (task,), description=description
-    )
 
     def register(on: Branch) -> str:
         content = repository.read(on.commit, REGISTRY_FILE)
@@ -180,6 +186,18 @@ def _end_of(node: yaml.Node) -> int:
         last = node.value[-1]
         return _end_of(last[1] if isinstance(last, tuple) else last)
     return int(node.end_mark.index)
+
+
+def _registered(repository: GitRepository, trunk: Branch | None, task: str) -> TaskEntry:
+    registry = read_registry(repository, trunk.commit) if trunk else None
+    if registry and task in registry.tasks:
+        return registry.tasks[task]
+    raise DataReleaseError(
+        f"the task {task!r} is not registered yet",
+        where=repository.path,
+        expected="what its releases are called",
+        remedy="--display-name NAME",
+    )
 
 
 def _start(repository: GitRepository, base: str | None, trunk: Branch | None, remote: str) -> Branch:

@@ -193,7 +193,7 @@ class TestTaskAdd:
         task_add(ada, "god_hd", display_name="GOD-HD")
         git(ada, "update-ref", "-d", "refs/heads/master/god_hd")
         count = git(ada, "rev-list", "--count", "main")
-        task_add(ada, "god_hd", display_name="GOD-HD")
+        task_add(ada, "god_hd")
         assert git(ada, "rev-list", "--count", "main", "master/god_hd") == count
         with pytest.raises(DataReleaseError, match="there is a branch 'master/god_hd' already"):
             task_add(ada, "god_hd", display_name="GOD-HD")
@@ -203,6 +203,12 @@ class TestTaskAdd:
             task_add(ada, "god_base", display_name="Other")
         with pytest.raises(DataReleaseError, match="no task's identifier"):
             task_add(ada, "-x", display_name="X")
+        with pytest.raises(DataReleaseError, match=r"(?s)not registered yet.*--display-name"):
+            task_add(ada, "lanes")
+        with raises("E122", "display_name"):
+            task_add(ada, "other", display_name=" two\nlines")
+        with raises("E122", "allowed_tags"):
+            task_add(ada, "other", display_name="Other", allowed_tags=["A B"])
         with raises("E127", "display_name"):
             task_add(ada, "other", display_name="GOD-Base")
 

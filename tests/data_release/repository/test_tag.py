@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from shared_repository import BUNDLE, commit, entry, git, hook, raises, read, refs, release, switch
+from spec_hub_files import BUNDLE_PATH, WEEKLY, write_hub
 
 from admlops.cli.main import admlops
 from admlops.data_release.repository.next_tag import tag_name
@@ -101,6 +102,24 @@ def test_pending_and_unpinned_entries_and_every_other_fault_are_refused(ada, rem
     assert codes.count("E206") == 2
     assert "E117" in codes
     assert (refs(ada), refs(remote)) == before
+
+
+def test_a_trace_is_required_only_when_asked_for(ada, tmp_path):
+    hub = write_hub(tmp_path / "DataSpecHub")
+    switch(ada, GOD)
+    traced = release([entry("a", ["god_base"])], ["god_base"], bundle_versions=[WEEKLY])
+    commit(ada, {"training_dataset.json": traced})
+    with raises("E103", "does not say for whom"):
+        tag(ada, "god_base/v1.0.0", require_trace=True)
+    traced["meta"]["consumer"] = "end_to_end"
+    commit(ada, {"training_dataset.json": traced})
+    (hub / BUNDLE_PATH).rename(tmp_path / "bundle")
+    with raises("E502", "bundle"):
+        tag(ada, "god_base/v1.0.0", require_trace=True)
+    (tmp_path / "bundle").rename(hub / BUNDLE_PATH)
+    tag(ada, "god_base/v1.0.0", require_trace=True)
+    (hub / BUNDLE_PATH).unlink()
+    tag(ada, "god_base/release-20251017")
 
 
 def test_unborn_and_missing_branches(tmp_path):
