@@ -62,6 +62,7 @@ def _draw_parts(statistics: ReleaseStatistics, bars: dict[str, list[EntryStatist
     axes.invert_yaxis()
     axes.margins(x=0.14)
     axes.set_xlabel(title)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     handles = [axes.barh(0, 0, color=color[name], label=name) for name in largest]
     if len(largest) < len(statistics.entries):
         handles.append(axes.barh(0, 0, color=_REST, label=f"{len(statistics.entries) - len(largest)} others"))
@@ -82,6 +83,7 @@ def _draw_entries(statistics: ReleaseStatistics) -> bytes:
     axes.set_yticks(range(len(entries)), [entry.name for entry in entries], fontsize=8)
     axes.invert_yaxis()
     axes.margins(x=0.16)
+    axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("samples (dark) and what an epoch draws (light)")
     return _png(figure)
 

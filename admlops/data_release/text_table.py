@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
+
+_MARKUP = re.compile(r"[\\`*\[\]<|]|(?<!\w)_|_(?!\w)")
 
 
 def text_table(header: Sequence[str], rows: Sequence[Sequence[object]], indent: str = "") -> str:
@@ -40,7 +43,7 @@ def markdown_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> s
     Returns:
         Lines.
     """
-    lines = [[_escaped(cell) for cell in row] for row in (header, *rows)]
+    lines = [[escape_markdown(_grouped(cell)) for cell in row] for row in (header, *rows)]
     lines.insert(1, ["---"] * len(header))
     return "\n".join(f"| {' | '.join(row)} |" for row in lines)
 
@@ -61,5 +64,13 @@ def _grouped(cell: object) -> str:
     return f"{cell:,}" if isinstance(cell, int) else str(cell)
 
 
-def _escaped(cell: object) -> str:
-    return _grouped(cell).replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
+def escape_markdown(text: str) -> str:
+    """Let a text stand in Markdown as it is.
+
+    Args:
+        text: One line, such as an entry's name.
+
+    Returns:
+        The text with what Markdown would interpret escaped; an underscore inside a word means nothing to it.
+    """
+    return _MARKUP.sub(r"\\\g<0>", text).replace("\n", " ")

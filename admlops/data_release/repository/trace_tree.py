@@ -150,20 +150,20 @@ class Trace:
 
     def to_text(self) -> str:
         """Draw it as a tree."""
-        return "\n".join(_lines(self))
+        commit = self.commit[:12] if self.commit else "as it lies"
+        head = f"{self.ref} ({commit}), consumer {self.consumer or 'not named'} {self.consumer_version}"
+        hub = f"DataSpecHub {self.hub.path} at {describe_hub(self.hub)}"
+        return "\n".join([head, hub, *self.tree(), *(f"  {link}" for link in self.missing)])
 
+    def tree(self) -> list[str]:
+        """Draw the chain, and count what is missing in it; nothing of this machine is in it.
 
-def _lines(trace: Trace) -> Iterator[str]:
-    commit = trace.commit[:12] if trace.commit else "as it lies"
-    yield f"{trace.ref} ({commit}), consumer {trace.consumer or 'not named'} {trace.consumer_version}"
-    yield f"DataSpecHub {trace.hub.path} at {describe_hub(trace.hub)}"
-    yield from _branches([(_bundle(bundle), _consumer(bundle)) for bundle in trace.bundles])
-    if trace.missing:
-        broken = sum(link.required for link in trace.missing)
-        yield f"{broken} missing, {len(trace.missing) - broken} notes"
-        yield from (f"  {link}" for link in trace.missing)
-    else:
-        yield "no link is missing"
+        Returns:
+            Lines.
+        """
+        broken = sum(link.required for link in self.missing)
+        end = f"{broken} missing, {len(self.missing) - broken} notes" if self.missing else "no link is missing"
+        return [*_branches([(_bundle(bundle), _consumer(bundle)) for bundle in self.bundles]), end]
 
 
 def describe_hub(hub: HubState) -> str:
