@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 from admlops.data_release.jsonl_index import JsonlIndex
@@ -71,6 +72,18 @@ def is_remote(entry: ReleaseEntry) -> bool:
         True for URLs other than ``file://``.
     """
     return "://" in entry.obs_path and not entry.obs_path.startswith("file://")
+
+
+def is_fixed_by_release(entry: ReleaseEntry) -> bool:
+    """Tell whether an entry's path means the same content as long as its release is the same.
+
+    Args:
+        entry: Of a release.
+
+    Returns:
+        True where it is pinned, or lies in the repository; what is at a URL or an absolute path can be exchanged.
+    """
+    return entry.integrity is not None or not ("://" in entry.obs_path or Path(entry.obs_path).is_absolute())
 
 
 def count_samples(release: TrainingRelease) -> dict[str, EntryCount]:

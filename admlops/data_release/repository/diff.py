@@ -21,7 +21,7 @@ from admlops.data_release.repository.release_diff import (
     SampleChanges,
     Side,
 )
-from admlops.data_release.sample_counts import NOTHING, EntryCount, add_up, count_samples, is_remote, totals_by_task
+from admlops.data_release.sample_counts import NOTHING, EntryCount, add_up, count_samples, is_fixed_by_release, totals_by_task
 from admlops.data_release.sample_diff import SampleDiff, compare_samples
 from admlops.data_release.schema import Kind, ReleaseEntry, ReleaseMeta
 from admlops.data_release.training_release import TrainingRelease
@@ -153,7 +153,7 @@ def _contents(release: TrainingRelease) -> Contents:
 def _content_of(release: TrainingRelease, entry: ReleaseEntry) -> str | None:
     if entry.integrity is not None:
         return entry.integrity.sha256
-    if not entry.obs_path or is_remote(entry):
+    if not entry.obs_path or not is_fixed_by_release(entry):
         return None
     try:
         return sha256_of(release.locate(entry).path)
@@ -186,12 +186,12 @@ def _size(release: TrainingRelease, entry: ReleaseEntry, counts: dict[str, Entry
 def _with_samples(change: EntryChange, old: TrainingRelease, new: TrainingRelease, out: BinaryIO | None) -> EntryChange:
     if change.same_content:
         return change
+    a = next(entry for entry in old.entries if entry.name == change.old_name)
+    b = next(entry for entry in new.entries if entry.name == change.name)
+    if a.obs_path == b.obs_path and not (is_fixed_by_release(a) or is_fixed_by_release(b)):
+        return replace(change, samples=SampleChanges(why_unknown="neither release pins what its path held then"))
     try:
-        places = [
-            next(release.locate(entry).path for entry in release.entries if entry.name == name)
-            for release, name in ((old, change.old_name), (new, change.name))
-        ]
-        found = compare_samples(places[0], places[1])
+        found = compare_samples(old.locate(a).path, new.locate(b).path)
     except AdmlopsError as error:
         reason = f"[{error.code}] {error.what}" if error.code else error.what
         return replace(change, samples=SampleChanges(why_unknown=f"{reason} ({error.where})" if error.where else reason))

@@ -1,7 +1,10 @@
 """What changed between two releases, on a tiny real repository; every number can be checked by hand."""
 
 import copy
+import functools
+import http.server
 import json
+import threading
 
 import pytest
 from click.testing import CliRunner
@@ -123,6 +126,47 @@ def test_pinned_entries_of_object_storage_are_compared_by_hash(repo, document):
     assert (set(fields(people)), people.same_content) == ({"integrity"}, False)
     assert (moved.old_name, set(fields(moved)), moved.same_content) == ("高速_joint", {"name", "obs_path"}, True)
     assert found.tasks["det_person"][1].effective == 4 * 5 + 3 * 3
+
+
+def test_what_nobody_pinned_is_not_compared_with_itself(repo, document, tmp_path):
+    elsewhere = write_jsonl(tmp_path / "elsewhere.jsonl", ["e0"])
+    for obs_path in (str(elsewhere), "obs://bucket/people.jsonl"):
+        document["dataset_index"][0] |= {"obs_path": obs_path, "duplicate": 5}
+        write_release(repo, document)
+        commit_all(repo, "third")
+        document["dataset_index"][0]["duplicate"] = 6
+        write_release(repo, document)
+        (change,) = diff(repo, "main", "WORKTREE", samples=True).changed
+        assert (change.same_content, change.samples.why_unknown) == (False, "neither release pins what its path held then")
+
+
+@pytest.fixture
+def server(tmp_path):
+    """A web server of a folder, on loopback."""
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as listening:
+        thread = threading.Thread(target=listening.serve_forever)
+        thread.start()
+        yield folder, f"http://127.0.0.1:{listening.server_port}"
+        listening.shutdown()
+        thread.join()
+
+
+def test_pinned_objects_are_fetched_for_their_samples(repo, document, server):
+    folder, url = server
+    for number, ids in enumerate((["w0", "w1"], ["w1", "w2", "w3"])):
+        file = write_jsonl(folder / f"{number}.jsonl", ids)
+        pin = integrity(file, len(ids))
+        document["dataset_index"][0] |= {"obs_path": f"{url}/{number}.jsonl", "integrity": pin}
+        commit_all(write_release(repo, document), f"number {number}")
+    first = git(repo, "rev-parse", "HEAD~1")
+    (change,) = diff(repo, first, "main", samples=True).changed
+    assert change.samples.counts == {"added": 2, "removed": 1, "changed": 0}
+    (folder / "1.jsonl").write_text("exchanged behind the tag")
+    (change,) = diff(repo, first, "main", samples=True).changed
+    assert change.samples.counts["added"] == 2, "the released content is in the cache"
 
 
 def test_order_of_tags_is_no_change(repo, document):
