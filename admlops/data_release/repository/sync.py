@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import unicodedata
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
@@ -13,6 +12,7 @@ from typing import Any
 from admlops.data_release.dataset_file import read_dataset_file
 from admlops.data_release.git_repository import GitRepository
 from admlops.data_release.repository.commit_on_branch import commit_on_branch
+from admlops.data_release.repository.edit_dataset import with_changes
 from admlops.data_release.repository.history import find_branch, tree_with
 from admlops.data_release.schema import DATASET_FILE
 from admlops.errors import DataReleaseError, nearest
@@ -246,22 +246,7 @@ class _Release:
         self.adjusted.append(f"{path} came along")
 
     def dump(self) -> bytes:
-        return dump_like(self.raw, self.content)
-
-
-def dump_like(value: Any, content: bytes) -> bytes:
-    """Write JSON the way a file was written: its indentation, its last newline, letters of any script as they are.
-
-    Args:
-        value: What is written.
-        content: The file before.
-
-    Returns:
-        The file's bytes.
-    """
-    indent = re.search(rb"\n([ \t]+)", content)
-    text = json.dumps(value, ensure_ascii=False, indent=indent[1].decode("ascii") if indent else 2)
-    return (text + ("\n" if content.endswith(b"\n") else "")).encode()
+        return with_changes(self.content, self.raw)
 
 
 def _folded(name: str) -> str:

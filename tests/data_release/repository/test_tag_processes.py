@@ -34,7 +34,7 @@ def start(folder, tmp_path, number=0):
 
 
 def wait_for(*paths):
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 120
     while not all(path.exists() for path in paths):
         assert time.monotonic() < deadline, paths
         time.sleep(0.01)
@@ -44,7 +44,7 @@ def race(folders, tmp_path):
     started = [start(folder, tmp_path, i) for i, folder in enumerate(folders)]
     wait_for(*(ready for _, ready in started))
     (tmp_path / "go").touch()
-    return [process.communicate(timeout=60)[0] for process, _ in started]
+    return [process.communicate(timeout=120)[0] for process, _ in started]
 
 
 def test_of_eight_clones_one_wins_and_seven_are_told_who(remote, tmp_path):
