@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -174,13 +175,14 @@ def _moved_tags(repository: GitRepository, refs: dict[str, str], remote: str | N
 
 
 def _rewritten(repository: GitRepository, refs: dict[str, str]) -> Iterator[Problem]:
-    """Git notes in a remote branch's log when a fetch found it moved to something that does not follow."""
+    """Git keeps a log of where a remote branch was seen: each place has to follow the one before."""
     for ref in refs:
         if not ref.startswith("refs/remotes/") or not ref.split("/", 3)[3].startswith(("master/", "main")):
             continue
-        rows = repository.git("reflog", "show", "--format=%H %gs", ref).stdout.decode("utf-8", "replace").splitlines()
-        shas = [row.split()[0] for row in rows]
-        for newer, older in zip(shas, shas[1:], strict=False):
+        shas = repository.git("reflog", "show", "--format=%H", ref).stdout.decode("ascii").split()
+        # The first entry's own past is in no row: a clone writes none.
+        first = repository.git("rev-parse", "--verify", "--quiet", f"{ref}@{{{len(shas)}}}").stdout.decode("ascii").split()
+        for newer, older in itertools.pairwise([*shas, *first]):
             if repository.git("merge-base", "--is-ancestor", older, newer).returncode == 1:
                 what = f"{ref.removeprefix('refs/remotes/')} was rewritten"
                 remedy = f"`git log {older[:12]}` shows what it was; ask who forced it, and install the pre-receive hook"
@@ -197,7 +199,9 @@ def _data_branches(
         candidate = Candidate(repository, "", tag, None, registry, refs, None)
         commit = candidate.commit_of(f"refs/tags/{tag}") if candidate.tag_name else None
         if commit:
-            yield from errors_of(check_release(repository, commit, tag=tag, refs=refs))
+            # Moved tags are told above, also those that are gone.
+            found = errors_of(check_release(repository, commit, tag=tag, refs=refs))
+            yield from (problem for problem in found if problem.code != "E207")
 
 
 def _hooks(repository: GitRepository) -> Iterator[Problem]:
