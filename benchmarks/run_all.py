@@ -23,6 +23,7 @@ QUICK_ARGUMENTS = {
     "evaluation": ["--quick"],
     "training": ["--batch-size", "1", "--crop-hw", "128", "192", "--rounds", "1"],
     "conversion": ["--frames", "8000"],
+    "data_release": ["--quick"],
 }
 """Benchmarks in the order in which they run, with the arguments of a quick one."""
 

@@ -9,8 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tqdm import tqdm
-
 from admlops.data_release.cache import only_one_process, remember_sha256, sha256_of, write_atomically
 from admlops.data_release.dataset_file import read_dataset_file
 from admlops.data_release.git_repository import GitRepository
@@ -163,12 +161,7 @@ def lock(
     content = path.read_bytes()
     entries = read_dataset_file(content, path, kind=kind).dataset_index
     chosen = _choose(entries, names, path)
-    measured = dict(
-        tqdm(
-            pin_objects(chosen, _obtain_from(path.parent), num_parallel),
-            total=len(chosen), desc="locking", unit="object", disable=not show_progress,
-        )
-    )  # fmt: skip
+    measured = pin_objects(chosen, _obtain_from(path.parent), num_parallel, show_progress)
     problems = [problem for i in sorted(measured) for problem in _problems(measured[i])]
     if problems:
         raise UnlockableError(problems, path)

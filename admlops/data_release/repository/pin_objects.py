@@ -6,11 +6,13 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from collections.abc import Callable, Mapping
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import Any
+
+from tqdm import tqdm
 
 from admlops.data_release.cache import identity_of, sha256_of
 from admlops.data_release.line_offsets import bad_lines, load_offsets
@@ -30,34 +32,36 @@ Obtain = Callable[[ReleaseEntry], tuple[Path, str | None]]
 Measured = Integrity | tuple[Problem, ...]
 
 
-def pin_objects(entries: Mapping[int, ReleaseEntry], obtain: Obtain, num_parallel: int) -> Iterator[tuple[int, Measured]]:
+def pin_objects(
+    entries: Mapping[int, ReleaseEntry], obtain: Obtain, num_parallel: int, show_progress: bool
+) -> dict[int, Measured]:
     """Download, hash, count and check objects.
 
     Args:
         entries: By position in ``dataset_index``.
         obtain: Brings an entry's object to this machine; gives its file, and its version where its store keeps versions.
         num_parallel: Objects that are downloaded at a time.
+        show_progress: Draw a progress bar on standard error.
 
-    Yields:
-        As they are done: position, and the object's integrity or all of its faults.
-
-    Raises:
-        MachineError: A process was killed.
+    Returns:
+        By position: the object's integrity, or all of its faults.
     """
-    with _Checkers() as checkers, ThreadPoolExecutor(num_parallel) as threads:
+    found: dict[int, Measured] = {}
+    num_workers = max(1, min(available_cores(), len(entries)))
+    with _Checkers(num_workers) as checkers, ThreadPoolExecutor(num_parallel) as threads:
         jobs = {threads.submit(_measure, entry, obtain, checkers): i for i, entry in entries.items()}
         try:
-            for job in as_completed(jobs):
+            for job in tqdm(as_completed(jobs), total=len(jobs), desc="locking", unit="object", disable=not show_progress):
                 i = jobs[job]
                 try:
-                    measured: Measured = job.result()
+                    found[i] = job.result()
                 except AdmlopsError as error:
-                    measured = (_problem(error, entries[i], i),)
+                    found[i] = (_problem(error, entries[i], i),)
                 except _BadObjectError as bad:
-                    measured = tuple(_problem(error, entries[i], i, bad.path) for error in bad.errors)
-                yield i, measured
+                    found[i] = tuple(_problem(error, entries[i], i, bad.path) for error in bad.errors)
         finally:
             threads.shutdown(wait=True, cancel_futures=True)
+    return found
 
 
 class _BadObjectError(Exception):
@@ -70,35 +74,30 @@ class _BadObjectError(Exception):
 class _Checkers:
     """Checks the records of a file, a large one in a process: Python runs only one thread of this one at a time."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._pool: ProcessPoolExecutor | None = None
+    def __init__(self, num_workers: int) -> None:
+        # A fork costs no imports, but it is safe only before there are threads. Spawned processes start with the first job.
+        method = "fork" if threading.active_count() == 1 else "spawn"
+        context = multiprocessing.get_context(method)
+        self._pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_checker)
+        if method == "fork":
+            self._pool.submit(os.getpid).result()
 
     def __enter__(self) -> _Checkers:
         return self
 
     def __exit__(self, *_: object) -> None:
-        if self._pool is not None:
-            self._pool.shutdown(wait=True, cancel_futures=True)
+        self._pool.shutdown(wait=True, cancel_futures=True)
 
     def check(self, path: Path) -> int | tuple[RecordError, ...]:
         if path.stat().st_size < _WORTH_A_PROCESS_BYTES:
             return _check(path)
         try:
-            checked: int | tuple[RecordError, ...] = self._submit(path).result()
+            checked: int | tuple[RecordError, ...] = self._pool.submit(_check, path).result()
         except BrokenProcessPool:
             raise MachineError(
                 "a process that checks records was killed", where=path, remedy="free some memory, then try again"
             ) from None
         return checked
-
-    def _submit(self, path: Path) -> Future[Any]:
-        with self._lock:
-            if self._pool is None:
-                # Spawned, not forked: the threads of the downloads run.
-                context = multiprocessing.get_context("spawn")
-                self._pool = ProcessPoolExecutor(available_cores(), mp_context=context, initializer=_start_checker)
-            return self._pool.submit(_check, path)
 
 
 def _start_checker() -> None:
