@@ -117,7 +117,7 @@ def _facts(notes: ReleaseNotes) -> str:
         ("commit", tag.commit),
         (f"{DATASET_FILE}, sha256", notes.statistics.file_sha256),
         ("release_name, version", f"{meta.release_name}, {meta.version}"),
-        ("consumer", f"{meta.consumer or 'not named'} {meta.consumer_version}"),
+        ("consumer", f"{meta.consumer or 'version'} {meta.consumer_version}"),
         ("bundles", ", ".join(meta.bundle_versions)),
         ("tasks", ", ".join(notes.statistics.tasks) if meta.tasks else "any"),
     ]

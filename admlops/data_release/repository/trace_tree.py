@@ -151,7 +151,7 @@ class Trace:
     def to_text(self) -> str:
         """Draw it as a tree."""
         commit = self.commit[:12] if self.commit else "as it lies"
-        head = f"{self.ref} ({commit}), consumer {self.consumer or 'not named'} {self.consumer_version}"
+        head = f"{self.ref} ({commit}), consumer {self.consumer or 'version'} {self.consumer_version}"
         hub = f"DataSpecHub {self.hub.path} at {describe_hub(self.hub)}"
         return "\n".join([head, hub, *self.tree(), *(f"  {link}" for link in self.missing)])
 
@@ -162,7 +162,7 @@ class Trace:
             Lines.
         """
         broken = sum(link.required for link in self.missing)
-        end = f"{broken} missing, {len(self.missing) - broken} notes" if self.missing else "no link is missing"
+        end = f"{broken} missing, {len(self.missing) - broken} noted" if self.missing else "no link is missing"
         return [*_branches([(_bundle(bundle), _consumer(bundle)) for bundle in self.bundles]), end]
 
 
