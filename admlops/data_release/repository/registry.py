@@ -317,7 +317,9 @@ def _credentials(raw: Any, path: JsonPath) -> Iterator[tuple[JsonPath, dict[str,
     elif isinstance(raw, list):
         members = iter(enumerate(raw))
     for key, value in members:
-        by_key = isinstance(key, str) and key not in StorageProfile.model_fields and _CREDENTIAL_KEY.search(key)
+        # Tasks and profiles may be called anything.
+        is_identifier = path in {("tasks",), ("storage",)} or key in StorageProfile.model_fields
+        by_key = isinstance(key, str) and not is_identifier and _CREDENTIAL_KEY.search(key)
         if by_key or (isinstance(value, str) and _CREDENTIAL_VALUE.search(value)):
             yield (
                 (*path, key),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from admlops.data_release.repository.registry import REGISTRY_FILE
 from admlops.data_release.schema import DAGGER_FILE, DATASET_FILE
 
 WORKING_TREE = "the working tree"
+_SHOWN_WARNINGS = 5
 _NOBODY = ("-c", "user.name=admlops", "-c", "user.email=admlops@localhost")
 
 
@@ -64,7 +66,14 @@ class Validation:
         if self.num_objects is not None:
             counts.append(f"entries whose data were looked at: {self.num_objects}")
         where = f"{self.ref} ({self.commit[:12]})" if self.commit else self.ref
-        return "\n".join([f"{where}: {', '.join(counts)}", *(f"  {problem}" for problem in self.problems)])
+        shown: Counter[str] = Counter()
+        lines = [f"{where}: {', '.join(counts)}"]
+        for problem in self.problems:
+            shown[problem.code] += problem.warning
+            if not problem.warning or shown[problem.code] <= _SHOWN_WARNINGS:
+                lines.append(f"  {problem}")
+        hidden = {code: count - _SHOWN_WARNINGS for code, count in shown.items() if count > _SHOWN_WARNINGS}
+        return "\n".join([*lines, *(f"  ... and {n} more warnings {code}; --json lists all" for code, n in hidden.items())])
 
 
 def validate(

@@ -96,6 +96,7 @@ def test_credentials_are_refused_without_being_shown(line):
 def test_a_credentials_profile_is_no_secret():
     text = "schema_version: 1\ntasks: {a: {display_name: A}}\nstorage: {obs: {credentials_profile: team}}\n"
     assert parse_registry(text.encode(), "f").storage["obs"].credentials_profile == "team"
+    assert parse_registry(b"schema_version: 1\ntasks: {token_seg: {display_name: A}}\n", "f").tasks["token_seg"]
     ssh = "dataspechub: {url: 'git@host:group/DataSpecHub.git'}\n"
     assert parse_registry(f"schema_version: 1\ntasks: {{a: {{display_name: A}}}}\n{ssh}".encode(), "f").dataspechub.url
 
