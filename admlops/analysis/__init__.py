@@ -17,6 +17,7 @@
 ``plots``              the numbers as pictures
 ``html_report``        one HTML file
 ``report``             everything into a folder
+``release_report``     what a tag is made of, into a folder; ``release_plots`` its pictures
 =====================  ==============================================================================
 
 May import ``conversion`` (its process pool), ``data_release``, ``task_spec``, ``project`` and ``errors``.
