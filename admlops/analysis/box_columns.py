@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,13 +12,14 @@ from admlops.analysis.class_states import ClassStates
 from admlops.analysis.counts import HEAT_HW, SourceCounts
 from admlops.analysis.label_columns import IN_SET, Bools, Ints, LabelColumns
 from admlops.analysis.log_histogram import NUM_BINS, bins_of
+from admlops.data_release.storage import DataPath
 from admlops.task_spec import TaskSpec
 
 
 class BoxColumns(LabelColumns):
     """Boxes of a detection task."""
 
-    def __init__(self, task: TaskSpec, base_dir: Path) -> None:
+    def __init__(self, task: TaskSpec, base_dir: DataPath) -> None:
         super().__init__(task, base_dir)
         self._boxes: list[list[float]] = []
         self._box_classes: list[int] = []

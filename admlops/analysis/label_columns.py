@@ -9,7 +9,6 @@ from __future__ import annotations
 import abc
 from collections import Counter
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +16,7 @@ import numpy.typing as npt
 
 from admlops.analysis.class_states import LABELLED, ClassStates, read_class_states
 from admlops.analysis.counts import SourceCounts
+from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError, nearest
 from admlops.task_spec import TaskSpec
 
@@ -38,7 +38,7 @@ class LabelColumns(abc.ABC):
         base_dir: What relative paths of masks refer to.
     """
 
-    def __init__(self, task: TaskSpec, base_dir: Path) -> None:
+    def __init__(self, task: TaskSpec, base_dir: DataPath) -> None:
         self.task = task
         self._base_dir = base_dir
         self._known = {_ALL_LABELLED: read_class_states(task, {}, None)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import cv2
@@ -14,6 +13,7 @@ from admlops.analysis.class_states import ClassStates
 from admlops.analysis.counts import HEAT_HW, SourceCounts
 from admlops.analysis.label_columns import IN_SET, Bools, Ints, LabelColumns
 from admlops.analysis.read_pixels import read_mask
+from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError
 from admlops.task_spec import IGNORE_INDEX, TaskSpec
 
@@ -23,7 +23,7 @@ _SAMPLES_PER_CELL = 4
 class MaskColumns(LabelColumns):
     """Masks of a semantic task."""
 
-    def __init__(self, task: TaskSpec, base_dir: Path) -> None:
+    def __init__(self, task: TaskSpec, base_dir: DataPath) -> None:
         super().__init__(task, base_dir)
         self._shown: list[npt.NDArray[np.bool_]] = []
         self._is_read: list[bool] = []
@@ -90,7 +90,7 @@ class MaskColumns(LabelColumns):
 class LaneColumns(MaskColumns):
     """Polylines or masks of a lane task."""
 
-    def __init__(self, task: TaskSpec, base_dir: Path) -> None:
+    def __init__(self, task: TaskSpec, base_dir: DataPath) -> None:
         super().__init__(task, base_dir)
         self._polylines = np.zeros(len(task.classes), np.int64)
 

@@ -9,10 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from admlops.data_release.storage import DataPath, is_url
 from admlops.errors import RecordError
 
 
-def read_file(base_dir: Path, path: str, what: str, option: str, where: object) -> tuple[Path, bytes]:
+def read_file(base_dir: DataPath, path: str, what: str, option: str, where: object) -> tuple[DataPath, bytes]:
     """Read a whole file.
 
     Args:
@@ -23,13 +24,14 @@ def read_file(base_dir: Path, path: str, what: str, option: str, where: object) 
         where: The record that names it.
 
     Returns:
-        Its path on this machine and its bytes.
+        Where it is and its bytes.
 
     Raises:
-        RecordError: It lies in a store, or is missing or unreadable.
+        RecordError: It is missing or unreadable, or lies in a store although the index does not.
+        DataReleaseError: It lies in a store that does not give it.
     """
     remedy = f"fetch it or correct the record, or analyse without it: {option}"
-    if "://" in path:
+    if is_url(path) and isinstance(base_dir, Path):
         raise RecordError(f"{what} is not on this machine", where=where, expected="a path of a file", got=path, remedy=remedy)
     try:
         return base_dir / path, (base_dir / path).read_bytes()
@@ -39,7 +41,7 @@ def read_file(base_dir: Path, path: str, what: str, option: str, where: object) 
         ) from error
 
 
-def read_mask(base_dir: Path, path: str, recorded_hw: tuple[int, int], where: object) -> npt.NDArray[np.uint8]:
+def read_mask(base_dir: DataPath, path: str, recorded_hw: tuple[int, int], where: object) -> npt.NDArray[np.uint8]:
     """Read an index PNG, grey or with a palette.
 
     Args:

@@ -20,6 +20,7 @@ from admlops.analysis.read_pixels import read_file
 from admlops.analysis.splits import Source
 from admlops.analysis.thumbnail import THUMB_HW, make_thumbnail
 from admlops.data_release import JsonlIndex
+from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError
 from admlops.task_spec import TaskKind, TaskSpec
 
@@ -176,9 +177,9 @@ def _open_index(path: Path, version: str) -> JsonlIndex:
     return JsonlIndex(path, version=version)
 
 
-def _columns(layout: ClassLayout, number: int, base_dir: Path) -> LabelColumns:
+def _columns(layout: ClassLayout, number: int, base_dir: DataPath) -> LabelColumns:
     task = layout.tasks[number]
-    kinds: dict[TaskKind, Callable[[TaskSpec, Path], LabelColumns]] = {
+    kinds: dict[TaskKind, Callable[[TaskSpec, DataPath], LabelColumns]] = {
         TaskKind.DETECTION: BoxColumns,
         TaskKind.LANE: LaneColumns,
         TaskKind.SEMANTIC: MaskColumns,

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from admlops.data_release import JsonlIndex, TrainingRelease, open_release
+from admlops.data_release.storage import DataPath
 from admlops.errors import ConfigError, DataReleaseError
 from admlops.project import find_in_project
 from admlops.task_spec import CAMERA_TASKS, TaskSpec, resolve_task
@@ -70,7 +71,7 @@ class Source:
     name: str
     index_path: Path
     index_version: str
-    base_dir: Path
+    base_dir: DataPath
     num_records: int
     duplicate: int
     tasks: frozenset[str]
@@ -165,7 +166,7 @@ def _of_release(split: str, release: TrainingRelease, specs: Sequence[TaskSpec])
         yield _open_source(split, entry.name, entry.index_path, entry.base_dir, entry.duplicate, entry.tasks)
 
 
-def _open_source(split: str, name: str, path: Path, base_dir: Path, duplicate: int, tasks: frozenset[str]) -> Source:
+def _open_source(split: str, name: str, path: Path, base_dir: DataPath, duplicate: int, tasks: frozenset[str]) -> Source:
     index = JsonlIndex(path)
     if not len(index):
         raise DataReleaseError(

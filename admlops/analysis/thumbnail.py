@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError
 
 THUMB_HW = (16, 18)
@@ -25,7 +24,7 @@ _PNG_START, _PNG_END = b"\x89PNG", b"IEND"
 U8 = npt.NDArray[np.uint8]
 
 
-def make_thumbnail(content: bytes, recorded_hw: tuple[int, int], path: Path, where: object) -> U8:
+def make_thumbnail(content: bytes, recorded_hw: tuple[int, int], path: DataPath, where: object) -> U8:
     """Shrink a picture to 16x18 grey values.
 
     Args:

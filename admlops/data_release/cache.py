@@ -156,6 +156,7 @@ def only_one_process(path: Path, deadline: float | None = None) -> Iterator[None
 
 
 def _lock_until(deadline: float, fd: int, path: Path) -> None:
+    pause_s = _LOCK_POLL_S / 64
     while True:
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -167,7 +168,8 @@ def _lock_until(deadline: float, fd: int, path: Path) -> None:
                 remedy="wait for it or stop it, then try again; what it has made so far is kept",
                 code="E403",
             )
-        time.sleep(_LOCK_POLL_S)
+        time.sleep(pause_s)
+        pause_s = min(2 * pause_s, _LOCK_POLL_S)
 
 
 def _unwritable(path: Path, error: OSError) -> MachineError:

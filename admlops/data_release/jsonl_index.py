@@ -15,6 +15,7 @@ from typing import Any
 
 import orjson
 
+from admlops.data_release.bad_lines import BadLine
 from admlops.data_release.line_offsets import load_offsets, version_of
 from admlops.errors import RecordError
 
@@ -29,16 +30,18 @@ class JsonlIndex:
     Args:
         path: The JSONL file.
         version: What ``version`` said earlier; the file must not have changed since. For copies in other processes.
+        max_bad: Lines that may be left out because they are no valid records; without it the first one is an error.
 
     Raises:
-        RecordError: E401, no such file; E405, a malformed line; E407, a ``sample_id`` that appears twice; E410, an invalid
-            record; E406, the file is not the one that ``version`` named.
+        RecordError: E401, no such file; E405, a malformed line, or more bad ones than ``max_bad``; E407, a ``sample_id`` that
+            appears twice; E410, an invalid record; E406, the file is not the one that ``version`` named.
     """
 
-    def __init__(self, path: str | Path, *, version: str | None = None) -> None:
+    def __init__(self, path: str | Path, *, version: str | None = None, max_bad: int = 0) -> None:
         self._path = Path(path).absolute()
         self._fd = self._pid = -1
-        self._lines = load_offsets(self._path)
+        self._max_bad = max_bad
+        self._lines = load_offsets(self._path, max_bad)
         if version not in {None, self._lines.version}:
             raise self._changed(None)
 
@@ -51,6 +54,16 @@ class JsonlIndex:
     def version(self) -> str:
         """Size and time of modification of the file."""
         return self._lines.version
+
+    @property
+    def quarantined(self) -> tuple[BadLine, ...]:
+        """Lines that are left out."""
+        return self._lines.bad
+
+    @property
+    def sidecar(self) -> Path | None:
+        """Where the lines that are left out are written down; None where there are none."""
+        return self._lines.sidecar
 
     def __len__(self) -> int:
         return len(self._lines)
@@ -71,6 +84,8 @@ class JsonlIndex:
         position = self._position(index)
         start, length = self._lines.span(position)
         line = os.pread(self._descriptor(), length, start)
+        if self._lines.bad:
+            line = line.partition(b"\n")[0]
         try:
             record = orjson.loads(line)  # a line cut short is never a whole object
         except orjson.JSONDecodeError as error:
@@ -92,7 +107,7 @@ class JsonlIndex:
         return f"{self._path}:{self._lines.line_number(position)} (byte {self._lines.span(position)[0]})"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return (_reopen, (str(self._path), self.version))
+        return (_reopen, (str(self._path), self.version, self._max_bad))
 
     def __del__(self) -> None:
         if getattr(self, "_pid", -1) == os.getpid():
@@ -127,5 +142,5 @@ class JsonlIndex:
         )
 
 
-def _reopen(path: str, version: str) -> JsonlIndex:
-    return JsonlIndex(path, version=version)
+def _reopen(path: str, version: str, max_bad: int) -> JsonlIndex:
+    return JsonlIndex(path, version=version, max_bad=max_bad)

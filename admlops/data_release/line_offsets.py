@@ -9,13 +9,14 @@ from __future__ import annotations
 import logging
 import os
 from array import array
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import orjson
 
+from admlops.data_release.bad_lines import BadLine, read_bad_lines, refuse_more, write_bad_lines
 from admlops.data_release.cache import cache_root, identity_of, only_one_process, write_atomically
 from admlops.data_release.record import validate_record
 from admlops.errors import RecordError, nearest
@@ -40,17 +41,21 @@ class LineOffsets:
         starts: (N + 1,) byte at which each record begins; the last is the file's size.
         numbers: (N,) line numbers from 1; None where record i stands in line i + 1.
         version: Of the file: its size and time of modification.
+        bad: Lines that are left out; they follow records within ``span``.
+        sidecar: Where these are written down; None where there are none.
     """
 
     starts: U64Array
     numbers: U64Array | None
     version: str
+    bad: tuple[BadLine, ...] = ()
+    sidecar: Path | None = None
 
     def __len__(self) -> int:
         return len(self.starts) - 1
 
     def span(self, position: int) -> tuple[int, int]:
-        """First byte and length of a record, its line end (and empty lines after it) included.
+        """First byte and length of a record, its line end (and empty or bad lines after it) included.
 
         Args:
             position: From 0.
@@ -73,11 +78,12 @@ class LineOffsets:
         return position + 1 if self.numbers is None else int(self.numbers[position])
 
 
-def load_offsets(path: Path) -> LineOffsets:
+def load_offsets(path: Path, max_bad: int = 0) -> LineOffsets:
     """Map a file's line offsets from the cache; build them where they are missing.
 
     Args:
         path: The JSONL file.
+        max_bad: Lines that may be left out because they are no valid records (E405, E410).
 
     Returns:
         The offsets.
@@ -92,15 +98,16 @@ def load_offsets(path: Path) -> LineOffsets:
     identity = identity_of(path)
     cached = cache_root() / "index" / f"{identity}.u64"
     version = version_of(path.stat())
-    offsets = _map(cached, version)
+    offsets = _load(cached, version, max_bad)
     if offsets is None:
         with only_one_process(cached):
-            offsets = _map(cached, version)
+            offsets = _load(cached, version, max_bad)
             if offsets is None:
-                _build(path, identity, cached)
-                offsets = _map(cached, version)
+                _build(path, identity, cached, max_bad)
+                offsets = _load(cached, version, max_bad)
     if offsets is None:
         raise RecordError("the offsets of an index file vanished from the cache", where=cached, remedy="try again", code="E401")
+    refuse_more(offsets.bad, max_bad, path)
     return offsets
 
 
@@ -116,6 +123,22 @@ def version_of(stat: os.stat_result) -> str:
         Size and time of modification.
     """
     return f"{stat.st_size}-{stat.st_mtime_ns}"
+
+
+def _load(cached: Path, version: str, max_bad: int) -> LineOffsets | None:
+    offsets = _map(cached, version)
+    if offsets is None and max_bad:
+        # Under a name of its own: who does not ask for it never gets an index that leaves lines out.
+        sidecar = cached.with_suffix(".bad.jsonl")
+        offsets, bad = _map(_lenient(cached), version), read_bad_lines(sidecar)
+        if offsets is not None and bad is not None:
+            return replace(offsets, bad=bad, sidecar=sidecar)
+        return None
+    return offsets
+
+
+def _lenient(cached: Path) -> Path:
+    return cached.with_suffix(".lenient.u64")
 
 
 def _map(cached: Path, version: str) -> LineOffsets | None:
@@ -158,7 +181,8 @@ def bad_lines(path: Path, limit: int) -> tuple[RecordError, ...]:
     return tuple(found)
 
 
-def _build(path: Path, identity: str, cached: Path) -> None:
+def _build(path: Path, identity: str, cached: Path, max_bad: int) -> None:
+    bad: list[BadLine] = []
     starts, numbers, ids = array("Q"), array("Q"), array("q")
     start = number = 0
     with path.open("rb", buffering=_READ_BYTES) as file:
@@ -167,16 +191,28 @@ def _build(path: Path, identity: str, cached: Path) -> None:
         for line in file:
             number += 1
             if line.strip(_BLANK):
-                starts.append(start)
-                numbers.append(number)
-                ids.append(_check_line(line, path, number, start))
+                try:
+                    sample_id = _check_line(line, path, number, start)
+                except RecordError as error:
+                    if not max_bad:
+                        raise
+                    bad.append(BadLine(str(path), number, start, str(error.code), error.what))
+                    refuse_more(bad, max_bad, path)
+                else:
+                    starts.append(start)
+                    numbers.append(number)
+                    ids.append(sample_id)
             start += len(line)
     if identity_of(path) != identity:
         raise RecordError("an index file changes while it is read", where=path, remedy="wait for its writer", code="E406")
     starts.append(start)
     _refuse_repeated(path, ids, starts, numbers)
     num_blank = number - len(numbers)
-    with write_atomically(cached) as out:
+    if bad:
+        sidecar = cached.with_suffix(".bad.jsonl")
+        write_bad_lines(sidecar, bad)
+        _LOGGER.warning("%d bad lines of %s are left out, see %s", len(bad), path, sidecar)
+    with write_atomically(_lenient(cached) if bad else cached) as out:
         header = np.array([_FORMAT, len(numbers), start, num_blank], dtype="<u8")
         for words in (header, starts, numbers if num_blank else array("Q")):
             out.write(np.asarray(words, dtype="<u8").tobytes())

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import posixpath
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
-from urllib.parse import unquote, urlsplit
 
 from admlops.data_release.cache import sha256_of
 from admlops.data_release.git_repository import GitRepository
 from admlops.data_release.line_offsets import load_offsets
-from admlops.data_release.schema import ReleaseEntry
+from admlops.data_release.repository.registry import REGISTRY_FILE
+from admlops.data_release.schema import Integrity, ReleaseEntry
+from admlops.data_release.storage import DataPath, RemotePath, StorageProfiles, fetch_object, is_url, path_of
 from admlops.errors import DataReleaseError, nearest
 
-_REMOTE = ("obs", "s3", "http", "https")
 
-
-class Origin(NamedTuple):
+@dataclass(frozen=True)
+class Origin:
     """Where a release comes from.
 
     Attributes:
@@ -29,20 +31,29 @@ class Origin(NamedTuple):
     repository: GitRepository | None = None
     commit: str | None = None
 
+    @cached_property
+    def profiles(self) -> StorageProfiles:
+        """Object stores of the release, from the ``data_release.yaml`` beside its dataset file."""
+        if self.repository is not None and self.commit is not None:
+            where = f"{self.repository.path / REGISTRY_FILE} at {self.commit[:12]}"
+            return StorageProfiles.of_release(self.repository.read(self.commit, REGISTRY_FILE), where)
+        path = self.base_dir / REGISTRY_FILE
+        return StorageProfiles.of_release(path.read_bytes() if path.is_file() else None, path)
+
 
 class Located(NamedTuple):
     """An index file on this machine.
 
     Attributes:
-        path: The file.
-        base_dir: What relative paths inside its records refer to.
+        path: The file; in the cache where it comes from a store.
+        base_dir: What relative paths inside its records refer to: the folder of its URL where it comes from a store.
     """
 
     path: Path
-    base_dir: Path
+    base_dir: DataPath
 
 
-def locate(entry: ReleaseEntry, origin: Origin) -> Located:
+def locate(entry: ReleaseEntry, origin: Origin, max_bad: int = 0) -> Located:
     """Find an entry's index file.
 
     A relative path in a repository is read from the commit. Where the commit does not track it, the file of that name beside
@@ -51,13 +62,14 @@ def locate(entry: ReleaseEntry, origin: Origin) -> Located:
     Args:
         entry: The entry.
         origin: Where its release comes from.
+        max_bad: Bad lines that its index leaves out, see ``JsonlIndex``.
 
     Returns:
         The file, present and, where the entry has ``integrity``, verified.
 
     Raises:
-        DataReleaseError: E206, production is pending, or an untracked file is not pinned; E400, a kind of storage that is not
-            supported; E401, no such file; E402, its content is not what ``integrity`` says.
+        DataReleaseError: E206, production is pending, or an untracked file is not pinned; E401, no such file; E402, its content
+            is not what ``integrity`` says; or it does not come out of its store, see ``fetch_object``.
     """
     where = f"entry {entry.name!r}, obs_path {entry.obs_path!r}"
     if not entry.obs_path:
@@ -68,18 +80,14 @@ def locate(entry: ReleaseEntry, origin: Origin) -> Located:
             remedy="fill in obs_path once it is produced, or take the entry out of this release",
             code="E206",
         )
-    scheme = urlsplit(entry.obs_path).scheme if "://" in entry.obs_path else ""
-    if scheme in _REMOTE:
-        raise DataReleaseError(
-            f"{scheme}:// is not supported yet",
-            where=where,
-            expected="a relative or absolute path, or file://",
-            remedy="fetch the file (with the images it names) and put its path into obs_path",
-            code="E400",
-        )
-    if scheme == "file":
-        path = Path(unquote(urlsplit(entry.obs_path).path))
-        located = Located(path, path.parent)
+    url = path_of(entry.obs_path, origin.profiles) if is_url(entry.obs_path) else None
+    if isinstance(url, RemotePath):
+        path = fetch_object(entry.obs_path, integrity=entry.integrity, profiles=origin.profiles)
+        located = Located(path, url.parent)
+        _verify_count(entry.integrity, path, where, max_bad)
+        return located
+    if url is not None:
+        located = Located(url, url.parent)
     elif origin.repository is None or Path(entry.obs_path).is_absolute():
         path = origin.base_dir / entry.obs_path
         located = Located(path, path.parent)
@@ -94,7 +102,8 @@ def locate(entry: ReleaseEntry, origin: Origin) -> Located:
             remedy=nearest(located.path.name, siblings) if siblings else f"there is no folder {located.path.parent} either",
             code="E401",
         )
-    _verify(entry, located.path, where)
+    _verify(entry.integrity, located.path, where)
+    _verify_count(entry.integrity, located.path, where, max_bad)
     return located
 
 
@@ -116,8 +125,7 @@ def _locate_in_repository(entry: ReleaseEntry, origin: Origin, where: str) -> Lo
     return Located(beside, beside.parent)
 
 
-def _verify(entry: ReleaseEntry, path: Path, where: str) -> None:
-    pinned = entry.integrity
+def _verify(pinned: Integrity | None, path: Path, where: str) -> None:
     if pinned is None:
         return
     size_bytes = path.stat().st_size
@@ -126,7 +134,13 @@ def _verify(entry: ReleaseEntry, path: Path, where: str) -> None:
     sha256 = sha256_of(path)
     if sha256 != pinned.sha256:
         raise _differs(path, where, f"sha256 {pinned.sha256}", f"sha256 {sha256}")
-    num_samples = len(load_offsets(path))
+
+
+def _verify_count(pinned: Integrity | None, path: Path, where: str, max_bad: int) -> None:
+    if pinned is None:
+        return
+    lines = load_offsets(path, max_bad)
+    num_samples = len(lines) + len(lines.bad)
     if num_samples != pinned.num_samples:
         raise _differs(path, where, f"{pinned.num_samples} records", f"{num_samples} records")
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
+from admlops.data_release.bad_lines import limit_of
 from admlops.data_release.cache import sha256_of
 from admlops.data_release.dataset_file import read_dataset_file
 from admlops.data_release.git_repository import GitRepository
 from admlops.data_release.locate import Located, Origin, locate
 from admlops.data_release.schema import FILE_OF_KIND, Kind, ReleaseEntry, ReleaseMeta, TrainingDataset
+from admlops.data_release.storage import DataPath, RemotePath, is_url, path_of, stat_object
 from admlops.errors import DataReleaseError, nearest
 
 
@@ -26,13 +28,15 @@ class SelectedEntry:
         base_dir: What relative paths inside its records refer to.
         duplicate: How often an epoch visits each of its samples.
         tasks: The requested tasks that it serves.
+        max_bad: Bad lines that its index may leave out, for ``JsonlIndex``.
     """
 
     name: str
     index_path: Path
-    base_dir: Path
+    base_dir: DataPath
     duplicate: int
     tasks: frozenset[str]
+    max_bad: int = 0
 
 
 class TrainingRelease:
@@ -45,6 +49,7 @@ class TrainingRelease:
         file_sha256: Hash of the file.
         kind: Which of the two files it is.
         ref: What was asked for, where it was read from a git repository.
+        max_bad: Bad lines that the index of an entry may leave out.
 
     Attributes:
         meta: Name, versions and tasks of the release.
@@ -55,6 +60,7 @@ class TrainingRelease:
         commit: Full sha, where it was read from a git repository.
         where: Path of the file, with the ref where it was read from a git repository.
         file_sha256: Hash of the file.
+        max_bad: Bad lines that the index of an entry may leave out.
     """
 
     meta: ReleaseMeta
@@ -68,6 +74,7 @@ class TrainingRelease:
         file_sha256: str,
         kind: Kind = "regular",
         ref: str | None = None,
+        max_bad: int = 0,
     ) -> None:
         self.meta = dataset.meta
         self.entries = dataset.dataset_index
@@ -77,6 +84,7 @@ class TrainingRelease:
         self.ref = ref
         self.commit = origin.commit
         self.file_sha256 = file_sha256
+        self.max_bad = max_bad
 
     @property
     def tasks(self) -> frozenset[str]:
@@ -108,7 +116,7 @@ class TrainingRelease:
         Raises:
             DataReleaseError: It cannot be had, see ``locate.locate``.
         """
-        return locate(entry, self.origin)
+        return locate(entry, self.origin, self.max_bad)
 
     def select(self, tasks: Sequence[str]) -> tuple[SelectedEntry, ...]:
         """Choose the entries that serve tasks and find their index files.
@@ -132,7 +140,9 @@ class TrainingRelease:
         for entry, served in serves:
             if served:
                 located = self.locate(entry)
-                selected.append(SelectedEntry(entry.name, located.path, located.base_dir, entry.duplicate, served))
+                selected.append(
+                    SelectedEntry(entry.name, located.path, located.base_dir, entry.duplicate, served, self.max_bad)
+                )
         return tuple(selected)
 
     @cached_property
@@ -140,15 +150,21 @@ class TrainingRelease:
         """Sha256 over the file and the content of its index files; independent of where they lie."""
         hasher = hashlib.sha256(self.file_sha256.encode("ascii"))
         for entry in self.entries:
-            hasher.update(f"\n{self._content_of(entry)}".encode("ascii"))
+            hasher.update(f"\n{self._content_of(entry)}".encode())
         return hasher.hexdigest()
 
     def _content_of(self, entry: ReleaseEntry) -> str:
         if entry.integrity is not None:
             return entry.integrity.sha256  # verified when the entry is selected
         try:
+            if is_url(entry.obs_path) and isinstance(path_of(entry.obs_path, self.origin.profiles), RemotePath):
+                # Not downloaded for this: entries that are not selected may be large.
+                info = stat_object(entry.obs_path, profiles=self.origin.profiles)
+                return f"{info.size} bytes, ETag {info.etag}"
             return sha256_of(self.locate(entry).path)
-        except DataReleaseError:
+        except DataReleaseError as error:
+            if error.code == "E403":  # a store that does not answer says nothing about the content
+                raise
             # Not on this machine, so not selected either; its path is covered by the file's hash.
             return "absent"
 
@@ -180,7 +196,13 @@ class TrainingRelease:
 
 
 def open_release(
-    *, root: str | Path | None = None, repo: str | Path | None = None, ref: str | None = None, kind: Kind = "regular"
+    *,
+    root: str | Path | None = None,
+    repo: str | Path | None = None,
+    ref: str | None = None,
+    kind: Kind = "regular",
+    on_bad_line: str = "raise",
+    max_bad: int | None = None,
 ) -> TrainingRelease:
     """Open a data release.
 
@@ -189,6 +211,9 @@ def open_release(
         repo: Folder of a git repository; with ``ref``.
         ref: Tag (``multi_task/v1.0.0``), commit or branch. The working tree is never read.
         kind: ``"dagger"`` reads ``training_dataset.dagger.json``, which is never read otherwise.
+        on_bad_line: ``"raise"``: a line of an index file that is no valid record is an error. ``"quarantine"``: it is left out,
+            counted, and written down.
+        max_bad: How many lines of one index file may be left out; with ``"quarantine"``.
 
     Returns:
         The release; its file is checked, its index files are not opened yet.
@@ -196,6 +221,7 @@ def open_release(
     Raises:
         DataReleaseError: Neither or both of root and repo; no such folder, repository, ref or file; or the file is invalid (all
             faults are listed).
+        ConfigError: ``on_bad_line`` and ``max_bad`` do not fit.
     """
     if (root is None) == (repo is None) or (repo is None) != (ref is None):
         raise DataReleaseError(
@@ -206,6 +232,7 @@ def open_release(
         )
     if kind not in FILE_OF_KIND:
         raise DataReleaseError(f"unknown kind {kind!r}", expected="regular or dagger", remedy=nearest(str(kind), FILE_OF_KIND))
+    limit = limit_of(on_bad_line, max_bad)
     name = FILE_OF_KIND[kind]
     content: bytes | None
     if repo is not None and ref is not None:
@@ -222,7 +249,7 @@ def open_release(
     if content is None:
         raise _no_dataset_file(name, where, origin)
     dataset = read_dataset_file(content, where, kind=kind)
-    return TrainingRelease(dataset, origin, where, hashlib.sha256(content).hexdigest(), kind, ref)
+    return TrainingRelease(dataset, origin, where, hashlib.sha256(content).hexdigest(), kind, ref, limit)
 
 
 def _no_dataset_file(name: str, where: str, origin: Origin) -> DataReleaseError:

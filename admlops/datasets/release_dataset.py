@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from admlops.data_release import JsonlIndex, open_release
+from admlops.data_release.storage import DataPath, ReadAhead, RemotePath
 from admlops.datasets.sample_key import SampleKey, make_rng
+from admlops.datasets.transforms.read_file import resolve_path
 from admlops.errors import ConfigError, DataReleaseError, RecordError, nearest
 from admlops.project import find_in_project
 from admlops.registry import DATASETS, TRANSFORMS
@@ -57,7 +59,7 @@ class RecordPlace:
 class _Source:
     name: str
     index: JsonlIndex
-    base_dir: Path
+    base_dir: DataPath
     num_lines: int
     repeats: int
     tasks: frozenset[str]
@@ -71,12 +73,14 @@ class ReleaseDataset:
     is labelled in a sample where it is requested, in the entry's ``task_tags``, and its key is present in the record.
 
     Args:
-        data_release: ``dict(root=)`` or ``dict(repo=, ref=)``, arguments of ``open_release``; its optional ``tasks`` are the
-            tasks to read where the argument ``tasks`` is not given.
+        data_release: ``dict(root=)`` or ``dict(repo=, ref=)`` and further arguments of ``open_release``; its optional
+            ``tasks`` are the tasks to read where the argument ``tasks`` is not given.
         tasks: Names, or fields of tasks of your own.
         pipeline: Transforms, as config dicts or callables; each takes and returns the ``results`` dict.
         seed: Of the random transforms, where the sampler does not give one.
         test_mode: Evaluate: every sample once, whatever ``duplicate`` says.
+        read_ahead: Samples of a rank ahead of the present one whose images and masks are fetched from a store meanwhile; 0
+            turns it off. Costs nothing where they are local files.
 
     Raises:
         ConfigError: Unknown task, or one that ``data_release["tasks"]`` excludes.
@@ -90,6 +94,7 @@ class ReleaseDataset:
         pipeline: Sequence[Mapping[str, Any] | Transform] = (),
         seed: int = 0,
         test_mode: bool = False,
+        read_ahead: int = 64,
     ) -> None:
         self.seed = seed
         self.test_mode = test_mode
@@ -102,6 +107,10 @@ class ReleaseDataset:
         self.digest: str = release.digest
         self.selected = release.select(list(self.task_specs))
         self._sources = tuple(_open_sources(self.selected, test_mode))
+        self.profiles = release.origin.profiles
+        self.read_ahead = read_ahead if any(self._is_remote(source) for source in self._sources) else 0
+        self._read_ahead = ReadAhead(self._paths_of)
+        self._rank_stride = int(os.environ.get("WORLD_SIZE", "1"))
         self._stops = np.cumsum([source.num_lines * source.repeats for source in self._sources])
         self.pipeline: list[Transform] = [TRANSFORMS.build(dict(t)) if isinstance(t, Mapping) else t for t in pipeline]
 
@@ -129,6 +138,16 @@ class ReleaseDataset:
             Segment(source.name, starts[i], starts[i + 1], "+".join(sorted(source.tasks)))
             for i, source in enumerate(self._sources)
         )
+
+    @property
+    def quarantined(self) -> dict[str, int]:
+        """Lines left out of an entry's index because they are no valid records, by entry; only entries with any."""
+        return {source.name: len(source.index.quarantined) for source in self._sources if source.index.quarantined}
+
+    @property
+    def num_quarantined(self) -> int:
+        """Lines left out of all entries."""
+        return sum(self.quarantined.values())
 
     def __len__(self) -> int:
         return int(self._stops[-1])
@@ -159,13 +178,13 @@ class ReleaseDataset:
             key: A virtual index, or a sampler's draw.
 
         Returns:
-            ``sample_id``, ``source``, ``record_where``, ``base_dir``, ``image`` (as recorded), ``attributes``, ``task_specs``,
-            ``record_labels`` (labelled tasks only), ``rng``.
+            ``sample_id``, ``source``, ``record_where``, ``base_dir``, ``profiles``, ``image`` (as recorded), ``attributes``,
+            ``task_specs``, ``record_labels`` (labelled tasks only), ``rng``.
 
         Raises:
             RecordError: The record lacks a camera image.
         """
-        draw = key if isinstance(key, SampleKey) else SampleKey(int(key), 0, int(key))
+        draw = self._draw_of(key)
         number, line = self.locate(draw.index)
         source = self._sources[number]
         record = source.index[line]
@@ -183,6 +202,7 @@ class ReleaseDataset:
             "source": source.name,
             "record_where": where,
             "base_dir": source.base_dir,
+            "profiles": self.profiles,
             "image": record["image"],
             "attributes": record.get("attributes", {}),
             "task_specs": self.task_specs,
@@ -203,7 +223,10 @@ class ReleaseDataset:
             RecordError: The record or a file that it names is invalid; names both.
             ConfigError: A transform returned ``None``: samples are never skipped silently.
         """
-        results: Any = self.read_sample(key)
+        draw = self._draw_of(key)
+        if draw.upcoming is not None:
+            self._read_ahead.ask(draw.upcoming)
+        results: Any = self.read_sample(draw)
         where = results["record_where"]
         # Transforms that are not ours draw from the global generators.
         global_seed = int(results["rng"].integers(2**32))
@@ -220,6 +243,29 @@ class ReleaseDataset:
                     remedy="filter when the release is made; what training sees is what the release says",
                 )
         return results
+
+    def _draw_of(self, key: int | SampleKey) -> SampleKey:
+        if isinstance(key, SampleKey):
+            return key
+        # A plain index comes from a sampler that deals them out to the ranks in turn.
+        upcoming = int(key) + self.read_ahead * self._rank_stride
+        ahead = upcoming if self.read_ahead and upcoming < len(self) else None
+        return SampleKey(int(key), 0, int(key), upcoming=ahead)
+
+    def _paths_of(self, index: int) -> Iterator[DataPath]:
+        number, line = self.locate(index)
+        source = self._sources[number]
+        return self._paths_in(source, source.index[line])
+
+    def _paths_in(self, source: _Source, record: Mapping[str, Any]) -> Iterator[DataPath]:
+        if "image" in record:
+            yield resolve_path(source.base_dir, record["image"]["path"], self.profiles)
+        for name, label in record["labels"].items():
+            if name in source.tasks and "mask" in label:
+                yield resolve_path(source.base_dir, label["mask"], self.profiles)
+
+    def _is_remote(self, source: _Source) -> bool:
+        return any(isinstance(path, RemotePath) for path in self._paths_in(source, source.index[0]))
 
 
 def _resolve_tasks(
@@ -244,7 +290,7 @@ def _resolve_tasks(
 
 def _open_sources(entries: Sequence[Any], test_mode: bool) -> Iterator[_Source]:
     for entry in entries:
-        index = JsonlIndex(entry.index_path)
+        index = JsonlIndex(entry.index_path, max_bad=entry.max_bad)
         if not len(index):
             raise DataReleaseError(
                 f"entry {entry.name!r} of the release has no samples",
@@ -254,4 +300,4 @@ def _open_sources(entries: Sequence[Any], test_mode: bool) -> Iterator[_Source]:
                 remedy="fill it, or take the entry out of the release",
             )
         repeats = 1 if test_mode else entry.duplicate
-        yield _Source(entry.name, index, Path(entry.base_dir), len(index), repeats, frozenset(entry.tasks))
+        yield _Source(entry.name, index, entry.base_dir, len(index), repeats, frozenset(entry.tasks))

@@ -63,6 +63,7 @@ class ReleaseSampler:
         self.shuffle = shuffle
         self.shuffle_window = shuffle_window
         self.length = len(dataset)
+        self._read_ahead = getattr(dataset, "read_ahead", 0)
         self.samples_consumed = 0
         self._metainfo = dataset.metainfo
         self._mix = None if mix == "natural" else StreamMix.from_config(mix, dataset.segments)
@@ -95,8 +96,12 @@ class ReleaseSampler:
             positions = steps + np.uint64(start)
             indices = self.indices_at(positions)
             epochs, offsets = np.divmod(positions, np.uint64(self.length))
-            for index, epoch, offset in zip(indices.tolist(), epochs.tolist(), offsets.tolist(), strict=True):
-                yield SampleKey(index, epoch, offset, self.seed)
+            upcoming: list[int] | list[None] = [None] * _CHUNK
+            if self._read_ahead:
+                upcoming = self.indices_at(positions + np.uint64(self._read_ahead * self.world_size)).tolist()
+            draws = zip(indices.tolist(), epochs.tolist(), offsets.tolist(), upcoming, strict=True)
+            for index, epoch, offset, ahead in draws:
+                yield SampleKey(index, epoch, offset, self.seed, ahead)
             start += _CHUNK * self.world_size
 
     def indices_at(self, positions: U64Array) -> U64Array:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,12 +16,14 @@ class SampleKey:
         epoch: Number of the pass over the data.
         position: Global position in the epoch's stream, over all ranks.
         seed: Of the sampler; ``None`` takes the data set's. Carried along so that a resumed run repeats its random transforms.
+        upcoming: Virtual index that this rank draws a while later, to be fetched meanwhile; ``None`` where all data are local.
     """
 
     index: int
     epoch: int
     position: int
     seed: int | None = None
+    upcoming: int | None = field(default=None, compare=False)
 
 
 def make_rng(seed: int, epoch: int, position: int) -> np.random.Generator:

@@ -9,7 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
-from admlops.datasets.transforms.read_file import decode_image
+from admlops.datasets.transforms.read_file import decode_image, resolve_path
 from admlops.engine.config import load_config
 from admlops.errors import ConfigError
 from admlops.registry import DATA_SAMPLERS, DATASETS
@@ -59,7 +59,7 @@ def browse(
         sample: MultiTaskDataSample = packed["data_samples"]
         image_bgr = np.ascontiguousarray(packed["inputs"].numpy().transpose(1, 2, 0))
         if "gt_original" in sample:  # labels of a validation are in original pixels
-            path = Path(sample.img_path)
+            path = resolve_path(Path(), sample.img_path, dataset.profiles)
             image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
         drawn = draw_labels(image_bgr, sample, list(dataset.task_specs.values()))
         path = folder / f"{number:05d}_{sample.source}_{sample.sample_id}.png".replace("/", "_")

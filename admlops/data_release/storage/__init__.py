@@ -12,6 +12,7 @@
 ``blob_cache``        ``fetch_object``: index files, content-addressed, shared by processes and ranks
 ``image_cache``       images and masks: bounded by bytes, least recently used go first
 ``remote_path``       a URL that joins and reads like a path
+``read_ahead``        threads that fetch what will be asked for soon
 ====================  =============================================================================
 """
 
@@ -19,12 +20,18 @@ from admlops.data_release.storage.blob_cache import fetch_object, stat_object
 from admlops.data_release.storage.limits import TransferLimits
 from admlops.data_release.storage.object_store import ObjectInfo, is_url
 from admlops.data_release.storage.profiles import StorageProfiles
+from admlops.data_release.storage.read_ahead import ReadAhead
+from admlops.data_release.storage.remote_path import DataPath, RemotePath, path_of
 
 __all__ = [
+    "DataPath",
     "ObjectInfo",
+    "ReadAhead",
+    "RemotePath",
     "StorageProfiles",
     "TransferLimits",
     "fetch_object",
     "is_url",
+    "path_of",
     "stat_object",
 ]

@@ -11,7 +11,6 @@ import contextlib
 import hashlib
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import unquote, urlsplit
 
 from admlops.data_release.cache import cache_root, only_one_process, remember_sha256, sha256_of
 from admlops.data_release.schema import Integrity
@@ -19,6 +18,7 @@ from admlops.data_release.storage.limits import TransferLimits
 from admlops.data_release.storage.object_store import ObjectInfo, is_url, store_of
 from admlops.data_release.storage.part_file import PartFile
 from admlops.data_release.storage.profiles import StorageProfiles
+from admlops.data_release.storage.remote_path import path_of
 from admlops.data_release.storage.transfer import RemoteObject
 from admlops.errors import DataReleaseError, MachineError, nearest
 
@@ -112,9 +112,8 @@ def local_path(url: str) -> Path | None:
     Returns:
         The path; None for an object in a store.
     """
-    if not is_url(url):
-        return Path(url)
-    return Path(unquote(urlsplit(url).path)) if url.startswith("file://") else None
+    path = path_of(url, _NO_PROFILES) if is_url(url) else Path(url)
+    return path if isinstance(path, Path) else None
 
 
 def _once(target: Path, limits: TransferLimits, present: Callable[[], bool], download: Callable[[float], None]) -> Path:

@@ -42,7 +42,7 @@ class LoadImage:
             RecordError: The file is missing, truncated, no image, or not of the recorded size.
         """
         where = results["record_where"]
-        path = resolve_path(results["base_dir"], results["image"]["path"], where)
+        path = resolve_path(results["base_dir"], results["image"]["path"], results.get("profiles"))
         recorded_hw = (results["image"]["height"], results["image"]["width"])
         target_hw = recorded_hw if self.resize is None else self.resize.size_of(recorded_hw)
         step = _decode_step(recorded_hw, target_hw)

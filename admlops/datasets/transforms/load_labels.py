@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import numpy.typing as npt
 
+from admlops.data_release.storage import DataPath
 from admlops.datasets.task_annotation import DetectionAnnotation, SegmentationAnnotation, TaskAnnotation
 from admlops.datasets.transforms.geometry import Results
 from admlops.datasets.transforms.rasterize_polylines import draw_polyline, lane_width_px
@@ -91,7 +91,7 @@ def _load_mask(
     kind, payload = _payload(task, label, ("mask", "polylines") if task.kind is TaskKind.LANE else ("mask",), where)
     if kind == "polylines":
         return SegmentationAnnotation(_draw_lanes(task, label, availability, recorded_hw, where), availability)
-    path = resolve_path(results["base_dir"], payload, where)
+    path = resolve_path(results["base_dir"], payload, results.get("profiles"))
     mask = decode_mask(read_bytes(path, "mask", where), path, where)
     check_size(mask.shape, recorded_hw, "mask", path, where)
     _check_values(task, mask, availability, path, where)
@@ -150,7 +150,7 @@ def _label_value(task: TaskSpec, name: str, availability: LabelAvailability, whe
 
 
 def _check_values(
-    task: TaskSpec, mask: npt.NDArray[np.uint8], availability: LabelAvailability, path: Path, where: object
+    task: TaskSpec, mask: npt.NDArray[np.uint8], availability: LabelAvailability, path: DataPath, where: object
 ) -> None:
     num_sets = len(availability.set_names)
     allowed = np.zeros(256, dtype=bool)

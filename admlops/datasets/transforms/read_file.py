@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 import numpy.typing as npt
 import simplejpeg
 
-from admlops.errors import RecordError
+from admlops.data_release.storage import DataPath, StorageProfiles, is_url, path_of
+from admlops.errors import DataReleaseError, RecordError
 
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8"
@@ -17,32 +16,21 @@ _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 _GREY, _INDEXED = 0, 3
 
 
-def resolve_path(base_dir: Path, path: str, where: object) -> Path:
+def resolve_path(base_dir: DataPath, path: str, profiles: StorageProfiles | None) -> DataPath:
     """Find a file that a record names.
 
     Args:
         base_dir: Folder of the JSONL file.
-        path: Relative to it, or absolute.
-        where: The record.
+        path: Relative to it, absolute, or a URL.
+        profiles: Object stores of the release; None where it knows none.
 
     Returns:
-        Local path; not checked to exist.
-
-    Raises:
-        RecordError: The path is an address in a store.
+        The file, or the object in a store; not checked to exist.
     """
-    if "://" in path:
-        raise RecordError(
-            f"{path} is not on this machine",
-            where=where,
-            expected="a path of a file",
-            got=path,
-            remedy="fetch the release first",
-        )
-    return base_dir / path
+    return path_of(path, profiles or StorageProfiles()) if is_url(path) else base_dir / path
 
 
-def read_bytes(path: Path, what: str, where: object) -> bytes:
+def read_bytes(path: DataPath, what: str, where: object) -> bytes:
     """Read a whole file.
 
     Args:
@@ -55,9 +43,18 @@ def read_bytes(path: Path, what: str, where: object) -> bytes:
 
     Raises:
         RecordError: Missing, unreadable or empty.
+        MachineError: E403, E404, the cache of what lies in a store cannot be used.
     """
     try:
         content = path.read_bytes()
+    except DataReleaseError as error:
+        raise RecordError(
+            f"{what} cannot be read: {error.what}",
+            where=where,
+            got=f"{path}: {error.got}",
+            remedy=error.remedy,
+            code=error.code,
+        ) from error
     except OSError as error:
         raise RecordError(
             f"{what} cannot be read: {error.strerror}", where=where, got=str(path), remedy="fetch it or correct the record"
@@ -68,7 +65,7 @@ def read_bytes(path: Path, what: str, where: object) -> bytes:
 
 
 def decode_image(
-    content: bytes, path: Path, where: object, recorded_hw: tuple[int, int] | None = None, step: int = 1
+    content: bytes, path: DataPath, where: object, recorded_hw: tuple[int, int] | None = None, step: int = 1
 ) -> npt.NDArray[np.uint8]:
     """Decode a colour image.
 
@@ -98,7 +95,7 @@ def decode_image(
     return pixels
 
 
-def decode_mask(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+def decode_mask(content: bytes, path: DataPath, where: object) -> npt.NDArray[np.uint8]:
     """Decode an index PNG, grey or with a palette; the values are indices either way.
 
     Args:
@@ -135,7 +132,9 @@ def decode_mask(content: bytes, path: Path, where: object) -> npt.NDArray[np.uin
 _COLOR_FLAGS = cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
 
 
-def check_size(decoded_hw: tuple[int, ...], recorded_hw: tuple[int, int] | None, what: str, path: Path, where: object) -> None:
+def check_size(
+    decoded_hw: tuple[int, ...], recorded_hw: tuple[int, int] | None, what: str, path: DataPath, where: object
+) -> None:
     """Compare the size of a file with the one that its record states.
 
     Args:
@@ -185,7 +184,7 @@ def _jpeg_size(content: bytes) -> tuple[int, int] | None:
     return h, w
 
 
-def _decode_jpeg(content: bytes, jpeg_hw: tuple[int, int], step: int, path: Path, where: object) -> npt.NDArray[np.uint8]:
+def _decode_jpeg(content: bytes, jpeg_hw: tuple[int, int], step: int, path: DataPath, where: object) -> npt.NDArray[np.uint8]:
     try:
         pixels: npt.NDArray[np.uint8] = simplejpeg.decode_jpeg(
             content, colorspace="BGR", min_height=jpeg_hw[0] // step, min_width=jpeg_hw[1] // step, min_factor=step
@@ -195,7 +194,7 @@ def _decode_jpeg(content: bytes, jpeg_hw: tuple[int, int], step: int, path: Path
     return pixels
 
 
-def _decode_indexed_png(content: bytes, path: Path, where: object) -> npt.NDArray[np.uint8]:
+def _decode_indexed_png(content: bytes, path: DataPath, where: object) -> npt.NDArray[np.uint8]:
     import io
 
     from PIL import Image
@@ -207,7 +206,7 @@ def _decode_indexed_png(content: bytes, path: Path, where: object) -> npt.NDArra
         raise _undecodable("mask", content, path, where) from error
 
 
-def _undecodable(what: str, content: bytes, path: Path, where: object, reason: str = "") -> RecordError:
+def _undecodable(what: str, content: bytes, path: DataPath, where: object, reason: str = "") -> RecordError:
     return RecordError(
         f"{what} is truncated or not a supported format",
         where=where,

@@ -10,7 +10,7 @@ import cv2
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from admlops.datasets.transforms.read_file import decode_image
+from admlops.datasets.transforms.read_file import decode_image, resolve_path
 from admlops.registry import HOOKS
 from admlops.structures import MultiTaskDataSample
 
@@ -43,7 +43,7 @@ class OverlayHook(Hook):  # type: ignore[misc]
             data_batch: Unused.
             outputs: Samples with predictions.
         """
-        self._draw(runner, batch_idx, len(runner.val_dataloader), outputs or ())
+        self._draw(runner, batch_idx, runner.val_dataloader, outputs or ())
 
     def after_test_iter(
         self,
@@ -60,17 +60,17 @@ class OverlayHook(Hook):  # type: ignore[misc]
             data_batch: Unused.
             outputs: Samples with predictions.
         """
-        self._draw(runner, batch_idx, len(runner.test_dataloader), outputs or ())
+        self._draw(runner, batch_idx, runner.test_dataloader, outputs or ())
 
-    def _draw(self, runner: Runner, batch_idx: int, num_batches: int, samples: Sequence[MultiTaskDataSample]) -> None:
+    def _draw(self, runner: Runner, batch_idx: int, dataloader: Any, samples: Sequence[MultiTaskDataSample]) -> None:
         if self.num_pictures is not None:
-            every = max(1, num_batches // self.num_pictures)
+            every = max(1, len(dataloader) // self.num_pictures)
             if batch_idx % every or batch_idx // every >= self.num_pictures:
                 return
             samples = samples[:1]
         folder = Path(self.out_dir) if self.out_dir else Path(runner.work_dir) / "overlays"
         for sample in samples:
-            path = Path(sample.img_path)
+            path = resolve_path(folder, sample.img_path, getattr(dataloader.dataset, "profiles", None))
             # As training reads it: cv2.imread would apply a rotation noted in EXIF.
             image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
             runner.visualizer.add_datasample(

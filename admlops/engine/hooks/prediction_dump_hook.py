@@ -13,6 +13,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from admlops.data_release.storage import is_url
 from admlops.registry import HOOKS
 from admlops.structures import MultiTaskDataSample
 from admlops.task_spec import TaskKind, resolve_task
@@ -77,9 +78,10 @@ class PredictionDumpHook(Hook):  # type: ignore[misc]
                     cv2.imwrite(str(self.out_dir / mask), element.data[0].cpu().numpy().astype(np.uint8))
                     labels[name] = {"mask": str(mask)}
             height, width = sample.ori_shape
+            path = sample.img_path if is_url(sample.img_path) else str(Path(sample.img_path).resolve())
             record = {
                 "sample_id": sample.sample_id,
-                "image": {"path": str(Path(sample.img_path).resolve()), "width": width, "height": height},
+                "image": {"path": path, "width": width, "height": height},
                 "labels": labels,
                 "attributes": {"source": sample.source},
             }
