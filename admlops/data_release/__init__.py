@@ -8,11 +8,13 @@
 ``dataset_file``        check a file: all faults at once
 ``new_release``         write a file around entries
 ``git_repository``      read a repository at a commit
-``locate``              from ``obs_path`` to a file on this machine; object storage comes here
+``locate``              from ``obs_path`` to a file on this machine
+``storage``             objects behind URLs: fetched once a machine, resumed, verified; images in a bounded cache
 ``cache``               derived files, atomically written, shared by processes
 ``training_release``    ``open_release``, selection by task
 ``record``              shape of one line of an index file
 ``line_offsets``        where lines begin; the one-time check of every record
+``bad_lines``           lines that are left out, counted and written down, on demand
 ``jsonl_index``         ``JsonlIndex``: records by position
 ``sample_counts``       samples of entries, tasks and bundles: pinned, counted, or named as unknown
 ``sample_diff``         which samples two index files share
