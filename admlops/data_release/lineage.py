@@ -94,10 +94,8 @@ def describe_ref(release: TrainingRelease) -> dict[str, Any]:
     if repository is None or ref is None:
         return {"repository": None, "ref": None, "ref_kind": FOLDER, "tag_object": None, "commit": None}
     name = ref.removeprefix("refs/tags/")
-    tag = None
-    if not ref.startswith("refs/heads/"):
-        answer = repository.git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}")
-        tag = answer.stdout.decode("ascii").strip() or None
+    answer = repository.git("rev-parse", "--verify", "--quiet", f"refs/tags/{name}")
+    tag = answer.stdout.decode("ascii").strip() or None
     kind = TAG if tag else COMMIT if release.commit is not None and release.commit.startswith(ref) else BRANCH
     return {
         "repository": origin_url(repository),

@@ -23,10 +23,14 @@ from admlops.registry import RUNNERS
 
 @RUNNERS.register_module()
 class ReleaseRunner(Runner):  # type: ignore[misc]
-    """Runner of all tools. Takes what ``mmengine.runner.Runner`` takes.
+    """Runner of all tools.
 
     Every checkpoint tells what it was made of, see ``LineageHook``. Where its config says ``require_clean=True``, it refuses
     what could not be proved afterwards.
+
+    Args:
+        *args: As ``mmengine.runner.Runner`` takes them.
+        **kwargs: As ``mmengine.runner.Runner`` takes them.
 
     Attributes:
         lineage: What the run is made of.
