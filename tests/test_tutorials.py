@@ -6,6 +6,7 @@ file that its first line names. Every line of ``text checked`` must be in what t
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -22,12 +23,21 @@ import torch
 from mmengine.logging import MMLogger
 
 from admlops.engine.config import load_config
-from admlops.registry import MODELS
+from admlops.registry import DATASETS, MODELS
 
 ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "tutorials"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.md") if not path.stem.endswith("_zh-CN"))
-ENVIRONMENT = {"OMP_WAIT_POLICY": "PASSIVE", "OMP_NUM_THREADS": "1"}
+ENVIRONMENT = {
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "OMP_NUM_THREADS": "1",
+    "GIT_CONFIG_SYSTEM": os.devnull,
+    "GIT_CONFIG_GLOBAL": os.devnull,
+    "GIT_AUTHOR_NAME": "Ada",
+    "GIT_AUTHOR_EMAIL": "ada@example.com",
+    "GIT_COMMITTER_NAME": "Ada",
+    "GIT_COMMITTER_EMAIL": "ada@example.com",
+}
 
 
 @dataclass(frozen=True)
@@ -65,6 +75,22 @@ def run_python():
     process.wait()
 
 
+def commands_of(block):
+    """Split a block into commands: a line each, but a quoted text may go over several."""
+    commands, open_quote = [], False
+    for line in block.replace("\\\n", " ").splitlines():
+        if open_quote:
+            commands[-1] += f"\n{line}"
+        elif line.strip():
+            commands.append(line)
+        try:
+            shlex.split(commands[-1], comments=True)
+            open_quote = False
+        except ValueError:
+            open_quote = True
+    return commands
+
+
 def run_command(command, folder, run_python):
     words = shlex.split(command, comments=True)
     environment = {}
@@ -72,7 +98,11 @@ def run_command(command, folder, run_python):
         name, _, environment[name] = words.pop(0).partition("=")
     if words and words[0] == "python":
         return run_python(words[1:], folder, environment)
-    done = subprocess.run(["bash", "-c", command], cwd=folder, text=True, capture_output=True, check=False)
+    if words and words[0] == "admlops":
+        return run_python(words, folder, environment)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=folder, text=True, capture_output=True, check=False, env=os.environ | ENVIRONMENT
+    )
     return done.returncode, done.stdout + done.stderr
 
 
@@ -97,7 +127,7 @@ def run_tutorial(name, folder, run_python, shorter=None):
             (folder / file[1]).write_text(text)
         elif language == "bash":
             output = ""
-            commands = [line for line in text.replace("\\\n", " ").splitlines() if line.strip()]
+            commands = commands_of(text)
             for number, command in enumerate(commands, start=1):
                 status, printed = run_command(command, folder, run_python)
                 output += printed
@@ -164,6 +194,61 @@ def test_from_kitti_and_camvid_to_a_trained_network(tmp_path, run_python):
         assert metrics[name] is None
     assert metrics["det_vehicle_sign/vehicle/AP50"] is not None
     assert list((tmp_path / "work_dirs" / "my_project" / "road" / "pictures").glob("*.png"))
+
+
+def test_three_ways_of_training_from_one_repository_of_releases(tmp_path, tiny_release, run_python):
+    for split in ("train", "val"):
+        (tmp_path / "data" / "sample").mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / "sample" / split).symlink_to(tiny_release)
+    shorter = {
+        "(270, 570)": "(72, 128)",
+        "(256, 480)": "(64, 96)",
+        "(405, 855)": "(96, 160)",
+        "(384, 720)": "(64, 128)",
+        "load_threads=1": "load_threads=0",
+        "max_iters=600, val_interval=600": "max_iters=2, val_interval=2",
+        "max_iters=300, val_interval=300": "max_iters=2, val_interval=2",
+    }
+    run_tutorial("data_release", tmp_path, run_python, shorter)
+
+    work = tmp_path / "work_dirs" / "my_project"
+    lineage = {
+        path.relative_to(work).parts[0]: json.loads(path.read_text()) for path in work.rglob("with-bn-last.pth.lineage.json")
+    }
+    sha256 = {name: sha256_of_file(work / name / "with-bn-last.pth") for name in lineage}
+    refs = {name: document["data"]["ref"] for name, document in lineage.items()}
+    assert refs == {
+        "joint": "multi_task/v1.0.0",
+        "person": "det_person/v1.0.0",
+        "person_hd": "det_person_hd/v1.0.0",
+        "joint_v1.1": "multi_task/v1.1.0",
+    }
+    for name in ("person", "person_hd", "joint_v1.1"):
+        (parent,) = lineage[name]["parents"]
+        assert (parent["relation"], parent["sha256"], parent["data"]["ref"]) == (
+            "load_from",
+            sha256["joint"],
+            "multi_task/v1.0.0",
+        )
+    composed = json.loads((work / "joint_person.pth.lineage.json").read_text())
+    assert [parent["sha256"] for parent in composed["parents"]] == [sha256["joint"], sha256["person"]]
+    assert composed["parents"][1]["parents"][0]["data"]["ref"] == "multi_task/v1.0.0"
+    for name, object_name in (("joint", "v1"), ("person", "v1"), ("joint_v1.1", "v2")):
+        (walks,) = (entry for entry in lineage[name]["data"]["entries"] if entry["name"] == "walks")
+        assert walks["sha256"] == sha256_of_file(tmp_path / "data" / "bucket" / "walks" / f"{object_name}.jsonl")
+    report = json.loads((work / "joint_person" / "metrics.json").read_text())
+    assert report["lineage"]["checkpoint_sha256"] == sha256_of_file(work / "joint_person.pth")
+
+    # A training reads the dagger file only where its config says so.
+    for kind, names in ((None, {"streets", "walks", "mined"}), ("dagger", {"corrections"})):
+        release = {"repo": str(tmp_path / "data" / "releases"), "ref": "multi_task/v1.3.0", "tasks": ["det_person"]}
+        options = {"train_dataloader.dataset.data_release": release | ({"kind": kind} if kind else {})}
+        dataset = DATASETS.build(load_config("configs/4pe_resize/det_person.py", options).train_dataloader.dataset)
+        assert {segment.name for segment in dataset.segments} == names
+
+
+def sha256_of_file(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def write_kitti(root):

@@ -1,4 +1,6 @@
-"""Run Python commands one after the other, each in a fork of one process that has imported PyTorch and the mm* packages.
+"""Run Python commands, and ``admlops``, one after the other.
+
+Each runs in a fork of one process that has imported PyTorch and the mm* packages.
 
 Reads one JSON object a line, ``{"arguments": [...], "folder": ..., "environment": {...}}``, and answers each with
 ``{"status": ..., "output": ...}``.
@@ -14,6 +16,11 @@ import traceback
 from pathlib import Path
 
 from mmengine.config import config
+
+from admlops.cli.main import main as be_admlops
+from admlops.data_release import code_state
+from admlops.data_release.repository import verify
+from admlops.engine import lineage
 
 IMPORTED_ONCE = (
     "admlops.analysis",
@@ -35,6 +42,9 @@ def main():
     # mmengine lays its config out anew for every checkpoint.
     texts, format_code = {}, config.FormatCode
     config.FormatCode = lambda text, **how: texts.get(text) or texts.setdefault(text, format_code(text, **how))
+    # One tutorial, one state of the code, whatever is edited in the checkout meanwhile.
+    state = code_state.read_code_state()
+    lineage.read_code_state = verify.read_code_state = lambda *_: state
     answers = os.fdopen(os.dup(1), "w")
     for line in sys.stdin:
         request = json.loads(line)
@@ -54,7 +64,9 @@ def _be_python(request, output):
     os.chdir(request["folder"])
     os.environ.update(request["environment"])
     arguments = request["arguments"]
-    if arguments[0] == "-m":
+    if arguments[0] == "admlops":
+        sys.argv = arguments
+    elif arguments[0] == "-m":
         sys.argv, sys.path[0] = arguments[1:], request["folder"]
     else:
         sys.argv, sys.path[0] = arguments, str(Path(arguments[0]).resolve().parent)
@@ -63,7 +75,9 @@ def _be_python(request, output):
     ]
     status = 0
     try:
-        if arguments[0] == "-m":
+        if arguments[0] == "admlops":
+            be_admlops()
+        elif arguments[0] == "-m":
             runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
         else:
             runpy.run_path(sys.argv[0], run_name="__main__")
