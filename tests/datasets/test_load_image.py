@@ -61,7 +61,7 @@ def test_truncated_jpeg_with_a_complete_thumbnail(tmp_path: Path) -> None:
 def test_missing_image_names_record_and_path(tmp_path: Path) -> None:
     with pytest.raises(RecordError, match=r"(?s)No such file.*index\.jsonl:7.*gone\.jpg"):
         _load(tmp_path, "images/gone.jpg")
-    with pytest.raises(RecordError, match=r"(?s)not on this machine.*fetch"):
+    with pytest.raises(RecordError, match=r"(?s)E124.*no storage profile.*jsonl:7.*obs://bucket/a.jpg\n"):
         _load(tmp_path, "obs://bucket/a.jpg")
 
 

@@ -51,7 +51,7 @@ def read_bytes(path: DataPath, what: str, where: object) -> bytes:
         raise RecordError(
             f"{what} cannot be read: {error.what}",
             where=where,
-            got=f"{path}: {error.got}",
+            got=f"{path}: {error.got}" if error.got else str(path),
             remedy=error.remedy,
             code=error.code,
         ) from error
