@@ -7,7 +7,7 @@ import importlib
 import json
 import pkgutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any, Protocol
 
 import click
@@ -136,21 +136,6 @@ def kind_option(function: Callable[..., Any]) -> Callable[..., Any]:
     option = click.option("--kind", type=kinds, default="regular", show_default=True, help="which dataset file to read")
     decorated: Callable[..., Any] = option(function)
     return decorated
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Lay rows out in columns.
-
-    Args:
-        header: Name of each column.
-        rows: Cells.
-
-    Returns:
-        Lines without trailing spaces.
-    """
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
-    widths = [max(len(row[column]) for row in cells) for column in range(len(header))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells)
 
 
 def _show_error(error: AdmlopsError, as_json: bool) -> None:
