@@ -16,7 +16,7 @@ from admlops.datasets import ReleaseDataset, ReleaseSampler
 from admlops.errors import RecordError
 
 COUNT = 48
-LATENCY_S = 0.05
+LATENCY_S = 0.15
 
 
 class _SlowHandler(http.server.SimpleHTTPRequestHandler):
@@ -44,6 +44,7 @@ def server(tmp_path, monkeypatch):
     records = [make_record(f"r{i}", f"images/{i}.png", (8, 8), label) for i in range(COUNT)]
     for i in range(COUNT):
         write_image(folder / "images" / f"{i}.png", (8, 8), seed=i)
+    write_image(folder / "images" / "mask.png", (8, 8))
     (folder / "list.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     yield server
@@ -90,7 +91,6 @@ def test_read_ahead_hides_the_wait(server, tmp_path, monkeypatch):
 
 
 def test_plain_indices_are_read_ahead_too(server, tmp_path):
-    (server.folder / "images" / "mask.png").write_bytes((server.folder / "images" / "0.png").read_bytes())
     dataset = open_dataset(server, tmp_path, read_ahead=5)
     dataset[0]
     limit = time.monotonic() + 20
