@@ -5,8 +5,8 @@
 - Checking: ``read_dataset_file`` on 5,000 pinned entries beside ``json.load`` of the same file.
 - Resolving: ``resolve`` of a tag beside what a shell would do, ``git rev-parse`` of the tag and ``git show`` of the file.
 - Locking: ``lock`` beside downloading the same eight objects with boto3, one after the other, and hashing each. ``lock`` also
-  parses and checks every record and keeps the line offsets for training. A real S3 server (moto) in a process of its own, on
-  loopback: no network's latency hides the work. Beside the times the CPU time of client and server, children included.
+  counts the records and looks for damage. A real S3 server (moto) in a process of its own, on loopback: no network's latency
+  hides the work. Beside the times the CPU time of client and server, children included.
 - Shuffling: 20,000,000 virtual samples through ``ReleaseSampler`` beside the array that ``numpy`` permutes.
 
 Each pair is measured in turns; the best round of each counts, for others use the machine too. Checking and resolving are
@@ -250,7 +250,7 @@ def main() -> None:
         figures = [
             check_entries(folder, 50 if quick else 5000, 1 if quick else 10),
             resolve_tag(folder, 1 if quick else 20),
-            lock_objects(folder, 0.1 if quick else arguments.lock_mb, 1 if quick else 3),
+            lock_objects(folder, 0.1 if quick else arguments.lock_mb, 1 if quick else 5),
             *shuffle(folder, 200 if quick else 20_000, 1 if quick else 3),
         ]
     for figure in figures:

@@ -73,10 +73,9 @@ def sha256_of(path: Path) -> str:
         64 hex digits.
     """
     memo = _memo_of(path)
-    with contextlib.suppress(OSError):
-        digest = memo.read_text("ascii")
-        if len(digest) == 64:
-            return digest
+    known = _read_memo(memo)
+    if known is not None:
+        return known
     hasher = hashlib.sha256()
     with path.open("rb") as file:
         while chunk := file.read(_CHUNK_BYTES):
@@ -84,6 +83,18 @@ def sha256_of(path: Path) -> str:
     if _memo_of(path) == memo:
         _remember(memo, hasher.hexdigest())
     return hasher.hexdigest()
+
+
+def remembered_sha256(path: Path) -> str | None:
+    """Give a file's hash where that costs no reading of it.
+
+    Args:
+        path: An existing file.
+
+    Returns:
+        64 hex digits; None where its present content was not hashed before.
+    """
+    return _read_memo(_memo_of(path))
 
 
 def remember_sha256(path: Path, sha256: str) -> None:
@@ -98,6 +109,14 @@ def remember_sha256(path: Path, sha256: str) -> None:
 
 def _memo_of(path: Path) -> Path:
     return cache_root() / "sha256" / identity_of(path)
+
+
+def _read_memo(memo: Path) -> str | None:
+    with contextlib.suppress(OSError):
+        digest = memo.read_text("ascii")
+        if len(digest) == 64:
+            return digest
+    return None
 
 
 def _remember(memo: Path, sha256: str) -> None:

@@ -27,8 +27,11 @@ _LOGGER = logging.getLogger(__name__)
 _FORMAT = 0x41444D4C_00000001
 _HEADER_WORDS = 4
 _READ_BYTES = 1 << 20
+_MAX_FAULTS = 20
+"""Named of one file; a file with more was most often written by a faulty program."""
 _REPORTED_BYTES = 1 << 28
-_BLANK = b" \t\r\n"
+BLANK = b" \t\r\n"
+"""A line of nothing else is no record."""
 
 U64Array = npt.NDArray[np.uint64]
 
@@ -156,23 +159,33 @@ def _map(cached: Path, version: str) -> LineOffsets | None:
     return LineOffsets(words[_HEADER_WORDS:end], words[end:] if num_blank else None, version)
 
 
-def bad_lines(path: Path, limit: int) -> tuple[RecordError, ...]:
-    """Find the lines that stop an index from being built; it names only the first itself.
+def check_records(path: Path) -> tuple[RecordError, ...]:
+    """Check every record, as for an index, which is kept where they are valid; but tell of more faults than the first.
 
     Args:
         path: The JSONL file.
-        limit: After so many the rest of the file is not read.
 
     Returns:
-        What is wrong with each (E405, E410), in the order of the file.
+        What is wrong (E401, E405, E406, E407, E410), in the order of the file, at most 20 faults.
+
+    Raises:
+        MachineError: E404, the cache cannot be written.
     """
+    try:
+        load_offsets(path)
+    except RecordError as error:
+        return (_bad_lines(path) if path.is_file() else ()) or (error,)
+    return ()
+
+
+def _bad_lines(path: Path) -> tuple[RecordError, ...]:
     found: list[RecordError] = []
     start = 0
     with path.open("rb", buffering=_READ_BYTES) as file:
         for number, line in enumerate(file, start=1):
-            if len(found) == limit:
+            if len(found) == _MAX_FAULTS:
                 break
-            if line.strip(_BLANK):
+            if line.strip(BLANK):
                 try:
                     _check_line(line, path, number, start)
                 except RecordError as error:
@@ -190,7 +203,7 @@ def _build(path: Path, identity: str, cached: Path, max_bad: int) -> None:
             _LOGGER.info("checking every record of %s, once", path)
         for line in file:
             number += 1
-            if line.strip(_BLANK):
+            if line.strip(BLANK):
                 try:
                     sample_id = _check_line(line, path, number, start)
                 except RecordError as error:
@@ -239,7 +252,7 @@ def _bad_line(line: bytes, path: Path, number: int, start: int, error: orjson.JS
         remedy = "the file is a Git LFS pointer: run `git lfs pull`"
     elif not line.endswith(b"\n"):
         remedy = "the last line is cut off: copy the file again"
-    shown = line.strip(_BLANK)
+    shown = line.strip(BLANK)
     try:
         line.decode("utf-8")
         # The parser counts in characters; the text before the fault says how many bytes that is.

@@ -5,17 +5,14 @@ from __future__ import annotations
 from pydantic import ValidationError
 
 from admlops.data_release.git_repository import GitRepository
-from admlops.data_release.jsonl_index import JsonlIndex
+from admlops.data_release.line_offsets import check_records
 from admlops.data_release.locate import Origin, locate
 from admlops.data_release.problem import Problem
-from admlops.data_release.record import validate_record
 from admlops.data_release.repository.registry import REGISTRY_FILE
 from admlops.data_release.schema import DATASET_FILE, ReleaseEntry, TrainingDataset
 from admlops.data_release.storage import StorageProfiles, is_url, stat_object
 from admlops.data_release.strict_json import parse_strict
 from admlops.errors import AdmlopsError, DataReleaseError
-
-_MAX_BAD_RECORDS = 20
 
 
 def check_objects(
@@ -63,17 +60,12 @@ def _ask(entry: ReleaseEntry, profiles: StorageProfiles) -> list[Problem]:
 
 
 def _read(entry: ReleaseEntry, origin: Origin, deep: bool) -> list[Problem]:
-    path = locate(entry, origin).path
-    problems: list[Problem] = []
-    index = JsonlIndex(path) if deep else ()
-    for position in range(len(index)):
-        try:
-            validate_record(index[position], index.where(position))  # type: ignore[union-attr]
-        except AdmlopsError as error:
-            problems.append(_as_problem(entry, error))
-            if len(problems) == _MAX_BAD_RECORDS:
-                break
-    return problems
+    if deep:
+        faults = check_records(locate(entry, origin, count=False).path)
+        if faults:
+            return [_as_problem(entry, error) for error in faults]
+    locate(entry, origin)
+    return []
 
 
 def _as_problem(entry: ReleaseEntry, error: AdmlopsError) -> Problem:

@@ -127,18 +127,21 @@ def lock(
     *,
     kind: Kind = "regular",
     check: bool = False,
+    deep: bool = False,
     num_parallel: int = 8,
     show_progress: bool = False,
 ) -> LockOutcome:
-    """Download the objects of a working tree's dataset file, check every record, and write what they are into the file.
+    """Download the objects of a working tree's dataset file, and write what they are into the file.
 
-    Nothing but ``integrity`` changes in the file, and nothing at all where any object has a fault.
+    The records are counted, not parsed: a file that was cut off is noticed; one bad line among others only where ``deep``.
+    Nothing but ``integrity`` changes in the dataset file, and nothing at all where any object has a fault.
 
     Args:
         repo: The repository, with a working tree.
         names: Entries to pin; all where empty. Pending ones (no ``obs_path`` yet) are left alone.
         kind: Which of the two dataset files.
         check: Only compare.
+        deep: Check every record, as training does when it first opens the objects.
         num_parallel: Objects that are downloaded at a time.
         show_progress: Draw a progress bar on standard error.
 
@@ -149,7 +152,7 @@ def lock(
         DataReleaseError: No repository, or no dataset file in its working tree (E201), or it is invalid; no entry of that name;
             the file changed meanwhile (E406).
         UnlockableError: With all faults of all objects: missing (E401), stalled (E403), changing while they are read (E406),
-            lines that are no records (E405, E407, E410).
+            damaged (E405), and, where ``deep``, lines that are no records (E405, E407, E410).
         MachineError: The file cannot be written (E404).
     """
     path = GitRepository.open(repo).base_dir / FILE_OF_KIND[kind]
@@ -161,7 +164,7 @@ def lock(
     content = path.read_bytes()
     entries = read_dataset_file(content, path, kind=kind).dataset_index
     chosen = _choose(entries, names, path)
-    measured = pin_objects(chosen, _obtain_from(path.parent), num_parallel, show_progress)
+    measured = pin_objects(chosen, _obtain_from(path.parent), deep=deep, num_parallel=num_parallel, show_progress=show_progress)
     problems = [problem for i in sorted(measured) for problem in _problems(measured[i])]
     if problems:
         raise UnlockableError(problems, path)

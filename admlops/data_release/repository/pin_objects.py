@@ -1,7 +1,8 @@
-"""Measure the objects behind entries: downloads in threads, the check of every record in processes."""
+"""Measure the objects behind entries: downloads in threads; the check of every record, where asked for, in processes."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
@@ -14,16 +15,14 @@ from typing import Any
 
 from tqdm import tqdm
 
-from admlops.data_release.cache import identity_of, sha256_of
-from admlops.data_release.line_offsets import bad_lines, load_offsets
+from admlops.data_release.cache import identity_of, remember_sha256, remembered_sha256
+from admlops.data_release.line_offsets import check_records
 from admlops.data_release.problem import Problem, shorten
+from admlops.data_release.scan_lines import scan_lines
 from admlops.data_release.schema import Integrity, ReleaseEntry
 from admlops.data_release.storage.object_store import is_url
 from admlops.errors import AdmlopsError, MachineError, RecordError
 from admlops.threads import available_cores
-
-_MAX_BAD_LINES = 20
-"""Named of one object; a file with more was most often written by a faulty program."""
 
 _WORTH_A_PROCESS_BYTES = 4 << 20
 """Smaller files are checked sooner than a process starts."""
@@ -33,13 +32,14 @@ Measured = Integrity | tuple[Problem, ...]
 
 
 def pin_objects(
-    entries: Mapping[int, ReleaseEntry], obtain: Obtain, num_parallel: int, show_progress: bool
+    entries: Mapping[int, ReleaseEntry], obtain: Obtain, *, deep: bool, num_parallel: int, show_progress: bool
 ) -> dict[int, Measured]:
-    """Download, hash, count and check objects.
+    """Download, hash and count objects.
 
     Args:
         entries: By position in ``dataset_index``.
         obtain: Brings an entry's object to this machine; gives its file, and its version where its store keeps versions.
+        deep: Check every record too.
         num_parallel: Objects that are downloaded at a time.
         show_progress: Draw a progress bar on standard error.
 
@@ -48,7 +48,7 @@ def pin_objects(
     """
     found: dict[int, Measured] = {}
     num_workers = max(1, min(available_cores(), len(entries)))
-    with _Checkers(num_workers) as checkers, ThreadPoolExecutor(num_parallel) as threads:
+    with _Checkers(num_workers) if deep else contextlib.nullcontext() as checkers, ThreadPoolExecutor(num_parallel) as threads:
         jobs = {threads.submit(_measure, entry, obtain, checkers): i for i, entry in entries.items()}
         try:
             for job in tqdm(as_completed(jobs), total=len(jobs), desc="locking", unit="object", disable=not show_progress):
@@ -88,16 +88,15 @@ class _Checkers:
     def __exit__(self, *_: object) -> None:
         self._pool.shutdown(wait=True, cancel_futures=True)
 
-    def check(self, path: Path) -> int | tuple[RecordError, ...]:
+    def check(self, path: Path) -> tuple[RecordError, ...]:
         if path.stat().st_size < _WORTH_A_PROCESS_BYTES:
-            return _check(path)
+            return check_records(path)
         try:
-            checked: int | tuple[RecordError, ...] = self._pool.submit(_check, path).result()
+            return self._pool.submit(check_records, path).result()
         except BrokenProcessPool:
             raise MachineError(
                 "a process that checks records was killed", where=path, remedy="free some memory, then try again"
             ) from None
-        return checked
 
 
 def _start_checker() -> None:
@@ -112,24 +111,19 @@ def _exit_with(parent: Any) -> None:
     os._exit(1)
 
 
-def _check(path: Path) -> int | tuple[RecordError, ...]:
-    try:
-        return len(load_offsets(path))
-    except RecordError as error:
-        return bad_lines(path, _MAX_BAD_LINES) or (error,)
-
-
-def _measure(entry: ReleaseEntry, obtain: Obtain, checkers: _Checkers) -> Integrity:
+def _measure(entry: ReleaseEntry, obtain: Obtain, checkers: _Checkers | None) -> Integrity:
     path, version_id = obtain(entry)
     before = identity_of(path)
-    sha256 = sha256_of(path)
-    size_bytes = path.stat().st_size
-    checked = checkers.check(path)
+    known = remembered_sha256(path)
+    found = scan_lines(path, known)
+    errors = (checkers.check(path) if checkers is not None else ()) or found.faults
     if identity_of(path) != before:
         raise RecordError("an index file changes while it is read", where=path, remedy="wait for its writer", code="E406")
-    if isinstance(checked, tuple):
-        raise _BadObjectError(path, checked)
-    return Integrity(sha256=sha256, bytes=size_bytes, num_samples=checked, version_id=version_id)
+    if errors:
+        raise _BadObjectError(path, errors)
+    if known is None:
+        remember_sha256(path, found.sha256)
+    return Integrity(sha256=found.sha256, bytes=found.num_bytes, num_samples=found.num_records, version_id=version_id)
 
 
 def _problem(error: AdmlopsError, entry: ReleaseEntry, i: int, path: Path | None = None) -> Problem:

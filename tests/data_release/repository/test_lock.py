@@ -12,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from admlops.cli.main import admlops
 from admlops.data_release import open_release
 from admlops.data_release.repository import pin_objects
 from admlops.data_release.repository.lock import UnlockableError, lock
-from admlops.errors import DataReleaseError, MachineError
+from admlops.errors import DataReleaseError, MachineError, RecordError
 
 
 def line(sample_id: str) -> bytes:
@@ -145,7 +146,7 @@ def test_all_faults_of_all_entries_are_told_before_anything_is_written(repo: Pat
     add_entries(repo, **{name: f"{name}.jsonl" for name in BAD_LINES}, gone="goen.jsonl")
     before = (repo / "training_dataset.json").read_bytes()
     with pytest.raises(UnlockableError) as caught:
-        lock(repo)
+        lock(repo, deep=True)
     assert (repo / "training_dataset.json").read_bytes() == before
     found = {problem.json_path: [] for problem in caught.value.problems}
     for problem in caught.value.problems:
@@ -160,7 +161,7 @@ def test_all_faults_of_all_entries_are_told_before_anything_is_written(repo: Pat
     assert found["$.dataset_index[2]"][0].where.endswith(f"(byte {len(line('a')) + 1 + 17})")
     assert [problem.where.split(":")[1] for problem in found["$.dataset_index[2]"]] == ["3", "5"]
     assert found["$.dataset_index[8]"][0].code == "E401"
-    answer = run(repo)
+    answer = run(repo, "--deep")
     assert answer.exit_code == 1  # bad data weighs more than a missing file
     assert answer.stderr.count("[E4") == 8 + 1
     assert run(repo, "--entry", "gone").exit_code == 3
@@ -169,8 +170,45 @@ def test_all_faults_of_all_entries_are_told_before_anything_is_written(repo: Pat
 def test_a_file_of_bad_lines_names_the_first_twenty(repo: Path) -> None:
     (repo / "people.jsonl").write_bytes(b"{\n" * 1000)
     with pytest.raises(UnlockableError) as caught:
-        lock(repo)
+        lock(repo, deep=True)
     assert len(caught.value.problems) == 20
+
+
+DAMAGED = {
+    "empty": (b"", "holds no record", ""),
+    "blank": (b"\n \r\n", "holds no record", ""),
+    "cut": (line("a") + line("b")[:-9] + b"\n", "no closing brace", f":2 (byte {2 * len(line('a')) - 9})"),
+    "pointer": (b"version https://git-lfs.github.com/spec/v1\nsize 7\n", "no closing brace", ":2 (byte 49)"),
+    "nul": (line("a") + b"\0" * 4096 + line("b"), "NUL", f":2 (byte {len(line('a'))})"),
+}
+
+
+def test_damage_is_told_without_parsing_a_record(repo: Path) -> None:
+    for name, (content, _, _) in DAMAGED.items():
+        (repo / f"{name}.jsonl").write_bytes(content)
+    add_entries(repo, **{name: f"{name}.jsonl" for name in DAMAGED})
+    before = (repo / "training_dataset.json").read_bytes()
+    with pytest.raises(UnlockableError) as caught:
+        lock(repo)
+    assert (repo / "training_dataset.json").read_bytes() == before
+    assert len(caught.value.problems) == len(DAMAGED)
+    for problem, (name, (_, what, place)) in zip(caught.value.problems, DAMAGED.items(), strict=True):
+        assert (problem.code, what in problem.what) == ("E405", True)
+        assert problem.where == f"{repo / name}.jsonl{place}"
+    with pytest.raises(UnlockableError) as caught:
+        lock(repo, deep=True)
+    assert {problem.what.split("'")[1] for problem in caught.value.problems} == set(DAMAGED)
+
+
+def test_a_bad_line_among_others_is_left_to_deep_and_to_training(repo: Path) -> None:
+    (repo / "people.jsonl").write_bytes(line("a") + b'{"sample_id": 1}\n' + line("b"))
+    assert lock(repo).entries[0].measured.num_samples == 3
+    with pytest.raises(UnlockableError) as caught:
+        lock(repo, deep=True)
+    assert [problem.code for problem in caught.value.problems] == ["E410"]
+    with pytest.raises(RecordError) as refused:
+        open_release(root=repo).select(["det_person"])
+    assert refused.value.code == "E410"
 
 
 @pytest.mark.parametrize("damage", ["cut at a newline", "another byte", "count"])
@@ -260,10 +298,20 @@ def test_no_room_for_the_dataset_file_leaves_the_old_one(repo: Path) -> None:
 
 def test_large_files_are_checked_in_processes(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pin_objects, "_WORTH_A_PROCESS_BYTES", (repo / "people.jsonl").stat().st_size + 1)
-    good = repo / "lists" / "joint.jsonl"
-    monkeypatch.setattr(pin_objects, "load_offsets", lambda path: [] if path == good else [0, 0])  # in this process only
-    states = [(entry.name, entry.measured.num_samples) for entry in lock(repo, check=True).entries]
-    assert states == [("people", 2), ("高速_joint", 3)]
+    (repo / "people.jsonl").write_bytes(b"{}\n")
+    (repo / "lists" / "joint.jsonl").write_bytes(b"{}\n" * 300)
+    sent: list[Path] = []
+
+    class RecordingPool(ProcessPoolExecutor):
+        def submit(self, function: Any, *paths: Path) -> Any:
+            sent.extend(paths)
+            return super().submit(function, *paths)
+
+    monkeypatch.setattr(pin_objects, "ProcessPoolExecutor", RecordingPool)
+    with pytest.raises(UnlockableError) as caught:
+        lock(repo, deep=True)
+    assert len(caught.value.problems) == 1 + 20
+    assert sent == [repo / "lists" / "joint.jsonl"]
 
 
 def test_a_killed_checker_is_an_error_not_a_wait(repo: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -277,5 +325,5 @@ def test_a_killed_checker_is_an_error_not_a_wait(repo: Path, monkeypatch: pytest
     killer = threading.Thread(target=kill_the_first)
     killer.start()
     with pytest.raises((MachineError, UnlockableError), match="killed"):
-        lock(repo)
+        lock(repo, deep=True)
     killer.join()

@@ -78,6 +78,16 @@ def test_many_warnings_are_told_in_few_lines(repo):
     assert len(validation.to_text().splitlines()) == 7
 
 
+def test_deep_names_all_bad_records_of_a_pinned_entry(repo):
+    path = write_jsonl(repo / "a.jsonl", ["s0", "s1", "s2"])
+    path.write_bytes(path.read_bytes().replace(b"1280", b"0", 2))
+    document = dataset()
+    document["dataset_index"][0]["integrity"] = integrity(path, 3)
+    release(repo, document)
+    problems = validate(repo, deep=True).problems
+    assert [(problem.code, problem.where.split(":")[-1][0]) for problem in problems] == [("E410", "1"), ("E410", "2")]
+
+
 def test_deep_reads_every_record(repo):
     assert validate(repo, deep=True).ok
     path = write_jsonl(repo / "a.jsonl", ["s0", "s1"])

@@ -71,7 +71,7 @@ def test_the_version_of_a_bucket_that_keeps_them_is_pinned(repo, s3):
 def test_a_bad_line_is_told_with_the_url_not_with_the_copy(repo, s3):
     s3.put_object(Bucket="lists", Key=KEY, Body=lines("a") + b"{1}\n")
     with pytest.raises(UnlockableError) as caught:
-        lock(repo)
+        lock(repo, deep=True)
     assert caught.value.problems[0].where == f"{URL}:2:2 (byte {len(lines('a')) + 1})"
 
 
