@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import contextlib
 import multiprocessing
-import os
 import signal
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor, as_completed
-from concurrent.futures.process import BrokenProcessPool
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
@@ -47,8 +44,8 @@ def pin_objects(
         By position: the object's integrity, or all of its faults.
     """
     found: dict[int, Measured] = {}
-    num_workers = max(1, min(available_cores(), len(entries)))
-    with _Checkers(num_workers) if deep else contextlib.nullcontext() as checkers, ThreadPoolExecutor(num_parallel) as threads:
+    checkers = _Checkers(max(1, min(available_cores(), len(entries)))) if deep else None
+    with ThreadPoolExecutor(num_parallel) as threads:
         jobs = {threads.submit(_measure, entry, obtain, checkers): i for i, entry in entries.items()}
         try:
             for job in tqdm(as_completed(jobs), total=len(jobs), desc="locking", unit="object", disable=not show_progress):
@@ -75,40 +72,57 @@ class _Checkers:
     """Checks the records of a file, a large one in a process: Python runs only one thread of this one at a time."""
 
     def __init__(self, num_workers: int) -> None:
-        # A fork costs no imports, but it is safe only before there are threads. Spawned processes start with the first job.
-        method = "fork" if threading.active_count() == 1 else "spawn"
-        context = multiprocessing.get_context(method)
-        self._pool = ProcessPoolExecutor(num_workers, mp_context=context, initializer=_start_checker)
-        if method == "fork":
-            self._pool.submit(os.getpid).result()
-
-    def __enter__(self) -> _Checkers:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._turns = threading.BoundedSemaphore(num_workers)
 
     def check(self, path: Path) -> tuple[RecordError, ...]:
         if path.stat().st_size < _WORTH_A_PROCESS_BYTES:
             return check_records(path)
-        try:
-            return self._pool.submit(check_records, path).result()
-        except BrokenProcessPool:
-            raise MachineError(
-                "a process that checks records was killed", where=path, remedy="free some memory, then try again"
-            ) from None
+        with self._turns:
+            return check_in_process(path)
 
 
-def _start_checker() -> None:
+def check_in_process(path: Path) -> tuple[RecordError, ...]:
+    """Check the records of a file in a process of its own.
+
+    Not in a ``ProcessPoolExecutor``: where one of its processes is killed while another starts, it waits for the other for ever
+    (seen with Python 3.11). Spawned, because a fork is not safe beside the threads that download.
+
+    Args:
+        path: The file.
+
+    Returns:
+        What ``check_records`` finds.
+
+    Raises:
+        MachineError: The process was killed.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    process = context.Process(target=_check_into, args=(sender, path), daemon=True)
+    try:
+        process.start()
+        sender.close()
+        answer = receiver.recv()
+    except (EOFError, BrokenPipeError, ConnectionResetError):
+        raise MachineError(
+            "a process that checks records was killed", where=path, remedy="free some memory, then try again"
+        ) from None
+    finally:
+        receiver.close()
+        if process.pid is not None:
+            process.join()
+    if isinstance(answer, Exception):
+        raise answer
+    errors: tuple[RecordError, ...] = answer
+    return errors
+
+
+def _check_into(sender: Connection, path: Path) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's affair
-    parent = multiprocessing.parent_process()
-    if parent is not None:
-        threading.Thread(target=_exit_with, args=(parent,), daemon=True).start()
-
-
-def _exit_with(parent: Any) -> None:
-    parent.join()
-    os._exit(1)
+    try:
+        sender.send(check_records(path))
+    except (AdmlopsError, OSError) as error:
+        sender.send(error)
 
 
 def _measure(entry: ReleaseEntry, obtain: Obtain, checkers: _Checkers | None) -> Integrity:

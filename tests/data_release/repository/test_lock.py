@@ -12,7 +12,6 @@ import subprocess
 import sys
 import threading
 import time
-from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -301,13 +300,8 @@ def test_large_files_are_checked_in_processes(repo: Path, monkeypatch: pytest.Mo
     (repo / "people.jsonl").write_bytes(b"{}\n")
     (repo / "lists" / "joint.jsonl").write_bytes(b"{}\n" * 300)
     sent: list[Path] = []
-
-    class RecordingPool(ProcessPoolExecutor):
-        def submit(self, function: Any, *paths: Path) -> Any:
-            sent.extend(paths)
-            return super().submit(function, *paths)
-
-    monkeypatch.setattr(pin_objects, "ProcessPoolExecutor", RecordingPool)
+    check = pin_objects.check_in_process
+    monkeypatch.setattr(pin_objects, "check_in_process", lambda path: (sent.append(path), check(path))[1])
     with pytest.raises(UnlockableError) as caught:
         lock(repo, deep=True)
     assert len(caught.value.problems) == 1 + 20
