@@ -28,7 +28,7 @@ def seg_branch(task, loss_weight=6.0):
     return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead, dice_weight=2.0))}
 
 
-def lane_branch(task, loss_weight=2.0):
+def lane_branch(task, loss_weight=6.0):
     """Branch of a lane task at stride 4."""
     return {task: dict(task=task, in_levels=(0,), loss_weight=loss_weight, head=dict(type=SegHead))}
 
