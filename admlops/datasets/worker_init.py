@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import gc
+import multiprocessing
+import os
+import threading
+import time
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
@@ -15,6 +19,7 @@ from torch.multiprocessing.reductions import reduce_tensor
 from admlops.registry import FUNCTIONS
 
 _INLINE_BYTES = 1 << 16
+_PARENT_CHECK_S = 1.0
 
 
 @FUNCTIONS.register_module()
@@ -27,13 +32,25 @@ def init_worker(worker_id: int) -> None:
     Small tensors are sent by value. torch sends each through a shared memory file of its own: forty a sample, so that a batch
     of 32 exceeds the usual limit of 1024 open files and costs the training process milliseconds a sample.
 
+    A worker ends with its training process, also where that is killed: one that has a batch to send would wait for a reader for
+    ever, since it holds the other end of the pipe too.
+
     Args:
         worker_id: Given by the DataLoader.
     """
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        threading.Thread(target=_end_with, args=(parent.pid,), daemon=True).start()
     gc.freeze()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     ForkingPickler.register(torch.Tensor, _reduce_tensor)
+
+
+def _end_with(parent_pid: int | None) -> None:
+    while os.getppid() == parent_pid:
+        time.sleep(_PARENT_CHECK_S)
+    os._exit(1)
 
 
 def _reduce_tensor(tensor: torch.Tensor) -> Any:
