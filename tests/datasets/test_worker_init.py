@@ -23,7 +23,8 @@ def load(pid_file):
     loader = DataLoader(
         LargeSamples(), num_workers=1, worker_init_fn=init_worker, collate_fn=list, multiprocessing_context="fork"
     )
-    ((pid, _),) = next(iter(loader))
+    batches = iter(loader)
+    ((pid, _),) = next(batches)
     pid_file.write_text(str(pid))
     time.sleep(600)
 
