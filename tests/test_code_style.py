@@ -1,5 +1,6 @@
 """Style, types, documented arguments and the layers of the package, by the tools that `make lint` runs too."""
 
+import ast
 import os
 import re
 import subprocess
@@ -11,6 +12,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[1]
 BIN = Path(sys.executable).parent
 MAX_LINES = 400
+MAX_FUNCTION_LINES = 80
 # Names that say nothing about what is in the module; the established configs are the exception.
 BANNED_NAMES = {"utils", "misc", "common", "core", "helpers"}
 
@@ -55,6 +57,18 @@ def test_modules_stay_readable(folder):
         str(path.relative_to(ROOT)): lines
         for path in python_files(folder)
         if (lines := len(path.read_text(encoding="utf-8").splitlines())) > MAX_LINES
+    }
+    assert long == {}
+
+
+@pytest.mark.parametrize("folder", ["admlops", "tools"])
+def test_functions_stay_readable(folder):
+    long = {
+        f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": lines
+        for path in python_files(folder)
+        for node in ast.walk(ast.parse(path.read_bytes()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (lines := node.end_lineno - node.lineno + 1) >= MAX_FUNCTION_LINES
     }
     assert long == {}
 

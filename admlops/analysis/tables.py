@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -49,86 +49,7 @@ def build_tables(analysis: Analysis) -> tuple[Table, ...]:
     Returns:
         The tables, in the order of a report.
     """
-    side = f"{analysis.options.min_side_px:g}"
-    tables: list[tuple[str, str, str, tuple[str, ...], Callable[[Analysis], Iterator[Row]]]] = [
-        (
-            "sources",
-            "Sources",
-            "effective = records x duplicate: what an epoch draws.",
-            ("split", "source", "records", "duplicate", "effective", "tasks"),
-            _sources,
-        ),
-        (
-            "tasks",
-            "Labels by task and source",
-            "empty = labelled, and nothing of the task is there. untagged = a label is there, but the source is not released "
-            "for the task. share = of the split's effective labelled records.",
-            ("split", "task", "source", "labelled", "effective", "share", "empty", "untagged", "masks", "masks_read"),
-            _tasks,
-        ),
-        (
-            "availability",
-            "Label availability by class and source, in records",
-            "non_exhaustive = positives only; set_only = occurs in a category set of its record; unknown = no loss, no metric.",
-            ("split", "task", "class", "source", *STATES),
-            _availability,
-        ),
-        (
-            "instances",
-            "Instances by class and source",
-            "instances = boxes that are not ignored, or polylines; images = records that show the class; negatives = records "
-            "where it is labelled exhaustively and absent. Pixels and images of masks come from the masks that were read.",
-            ("split", "task", "class", "source", "instances", "effective", "ignored", "images", "negatives", "pixels"),
-            _instances,
-        ),
-        (
-            "set_instances",
-            "Category sets: nobody knows which of their classes",
-            "Boxes, polylines or pixels that a set names.",
-            ("split", "task", "set", "count"),
-            _set_instances,
-        ),
-        (
-            "box_sizes",
-            "Box sizes",
-            "Boxes that are not ignored. input = in the network's input after the resize; quantiles are at most 1.1 % off; "
-            f"tiny = shorter side below {side} px of the input.",
-            ("split", "task", "class", "boxes", "measure", *(f"p{round(100 * share):02d}" for share in SHARES), "tiny_share"),
-            _box_sizes,
-        ),
-        (
-            "image_sizes",
-            "Image sizes",
-            "input = what the resize makes of it (h x w).",
-            ("split", "source", "height_px", "width_px", "records", "input_height_px", "input_width_px"),
-            _image_sizes,
-        ),
-        (
-            "co_occurrence",
-            "Classes that occur in one image",
-            "share = of the images that show the class and tell whether the other is there, those that show both.",
-            ("split", "class", "other", "images", "share"),
-            _co_occurrence,
-        ),
-        (
-            "overlaps",
-            "What splits share",
-            "Pictures of the second split that are a file of the first, or nearly a picture of the first; within one split, "
-            "those that repeat. rejected = pairs whose hashes are near although the pictures differ.",
-            ("first", "second", "equal_files", "near_duplicates", "rejected", "shared_scenes", "records_in_shared_scenes"),
-            _overlaps,
-        ),
-        (
-            "overlap_examples",
-            "Examples of what splits share",
-            "bits = distance of the 64-bit hashes; correlation of their detail, 1 for equal files.",
-            ("first", "second", "kind", "first_sample", "second_sample", "bits", "correlation"),
-            _overlap_examples,
-        ),
-    ]
-    return tuple(
-        Table(name, title, note, columns, tuple(make_rows(analysis))) for name, title, note, columns, make_rows in tables
-    )
+    return (*_label_tables(analysis), *_size_tables(analysis), *_relation_tables(analysis))
 
 
 def input_size(original_hw: tuple[int, int], resize_hw: tuple[int, int]) -> tuple[int, int]:
@@ -174,6 +95,90 @@ def name_record(analysis: Analysis, number: int) -> str:
             return f"{source.name}:{JsonlIndex(source.index_path)[number]['sample_id']}"
         number -= source.num_records
     raise IndexError(number)
+
+
+def _label_tables(analysis: Analysis) -> Iterator[Table]:
+    yield Table(
+        "sources",
+        "Sources",
+        "effective = records x duplicate: what an epoch draws.",
+        ("split", "source", "records", "duplicate", "effective", "tasks"),
+        tuple(_sources(analysis)),
+    )
+    yield Table(
+        "tasks",
+        "Labels by task and source",
+        "empty = labelled, and nothing of the task is there. untagged = a label is there, but the source is not released "
+        "for the task. share = of the split's effective labelled records.",
+        ("split", "task", "source", "labelled", "effective", "share", "empty", "untagged", "masks", "masks_read"),
+        tuple(_tasks(analysis)),
+    )
+    yield Table(
+        "availability",
+        "Label availability by class and source, in records",
+        "non_exhaustive = positives only; set_only = occurs in a category set of its record; unknown = no loss, no metric.",
+        ("split", "task", "class", "source", *STATES),
+        tuple(_availability(analysis)),
+    )
+    yield Table(
+        "instances",
+        "Instances by class and source",
+        "instances = boxes that are not ignored, or polylines; images = records that show the class; negatives = records "
+        "where it is labelled exhaustively and absent. Pixels and images of masks come from the masks that were read.",
+        ("split", "task", "class", "source", "instances", "effective", "ignored", "images", "negatives", "pixels"),
+        tuple(_instances(analysis)),
+    )
+    yield Table(
+        "set_instances",
+        "Category sets: nobody knows which of their classes",
+        "Boxes, polylines or pixels that a set names.",
+        ("split", "task", "set", "count"),
+        tuple(_set_instances(analysis)),
+    )
+
+
+def _size_tables(analysis: Analysis) -> Iterator[Table]:
+    side = f"{analysis.options.min_side_px:g}"
+    yield Table(
+        "box_sizes",
+        "Box sizes",
+        "Boxes that are not ignored. input = in the network's input after the resize; quantiles are at most 1.1 % off; "
+        f"tiny = shorter side below {side} px of the input.",
+        ("split", "task", "class", "boxes", "measure", *(f"p{round(100 * share):02d}" for share in SHARES), "tiny_share"),
+        tuple(_box_sizes(analysis)),
+    )
+    yield Table(
+        "image_sizes",
+        "Image sizes",
+        "input = what the resize makes of it (h x w).",
+        ("split", "source", "height_px", "width_px", "records", "input_height_px", "input_width_px"),
+        tuple(_image_sizes(analysis)),
+    )
+
+
+def _relation_tables(analysis: Analysis) -> Iterator[Table]:
+    yield Table(
+        "co_occurrence",
+        "Classes that occur in one image",
+        "share = of the images that show the class and tell whether the other is there, those that show both.",
+        ("split", "class", "other", "images", "share"),
+        tuple(_co_occurrence(analysis)),
+    )
+    yield Table(
+        "overlaps",
+        "What splits share",
+        "Pictures of the second split that are a file of the first, or nearly a picture of the first; within one split, "
+        "those that repeat. rejected = pairs whose hashes are near although the pictures differ.",
+        ("first", "second", "equal_files", "near_duplicates", "rejected", "shared_scenes", "records_in_shared_scenes"),
+        tuple(_overlaps(analysis)),
+    )
+    yield Table(
+        "overlap_examples",
+        "Examples of what splits share",
+        "bits = distance of the 64-bit hashes; correlation of their detail, 1 for equal files.",
+        ("first", "second", "kind", "first_sample", "second_sample", "bits", "correlation"),
+        tuple(_overlap_examples(analysis)),
+    )
 
 
 def _each(analysis: Analysis) -> Iterator[tuple[str, str, int, SourceCounts]]:
