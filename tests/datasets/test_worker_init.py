@@ -1,6 +1,8 @@
-import multiprocessing
+import contextlib
 import os
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -19,7 +21,7 @@ class LargeSamples(Dataset):
         return os.getpid(), bytes(1 << 20)
 
 
-def load(pid_file):
+def train(pid_file):
     loader = DataLoader(
         LargeSamples(), num_workers=1, worker_init_fn=init_worker, collate_fn=list, multiprocessing_context="fork"
     )
@@ -36,17 +38,35 @@ def is_running(pid):
         return False
 
 
-def test_a_worker_ends_with_a_training_that_is_killed(tmp_path):
-    pid_file = tmp_path / "pid"
-    training = multiprocessing.get_context("fork").Process(target=load, args=(pid_file,))
-    training.start()
-    deadline = time.monotonic() + 30
-    while not pid_file.exists() or not pid_file.read_text():
+def wait_until(is_done, seconds):
+    deadline = time.monotonic() + seconds
+    while not is_done():
         assert time.monotonic() < deadline
         time.sleep(0.05)
-    worker = int(pid_file.read_text())
-    os.kill(training.pid, signal.SIGKILL)
-    training.join()
-    while is_running(worker):
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+
+
+def test_a_worker_ends_with_a_training_that_is_killed(tmp_path):
+    pid_file = tmp_path / "pid"
+    # A session of its own, so that nothing is left of it whatever fails; and no stream of ours, which a worker left over would
+    # hold open.
+    training = subprocess.Popen(
+        [sys.executable, __file__, pid_file],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: pid_file.exists() and pid_file.read_text(), 60)
+        worker = int(pid_file.read_text())
+        os.kill(training.pid, signal.SIGKILL)
+        training.wait()
+        wait_until(lambda: not is_running(worker), 20)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(training.pid, signal.SIGKILL)
+        training.wait()
+
+
+if __name__ == "__main__":
+    train(Path(sys.argv[1]))
