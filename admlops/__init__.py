@@ -2,7 +2,7 @@
 
 Layers, from the top (imports go downwards only, checked by import-linter):
 ``engine`` > ``datasets | models | evaluation | visualization`` > ``layers | structures`` > ``registry`` >
-``conversion | synthetic`` > ``data_release`` > ``task_spec | project`` > ``errors | threads``.
+``conversion | synthetic`` > ``data_release`` > ``task_spec | project`` > ``errors | figures | threads``.
 """
 
 import os

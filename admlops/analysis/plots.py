@@ -1,14 +1,12 @@
-"""Pictures of an analysis as PNG; without pyplot, so that no display and no global state is touched."""
+"""Pictures of an analysis as PNG."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -18,6 +16,7 @@ from admlops.analysis.class_states import SET_ONLY, STATES
 from admlops.analysis.counts import MEASURES, SourceCounts
 from admlops.analysis.log_histogram import BINS_PER_OCTAVE, bin_edges
 from admlops.analysis.tables import split_totals
+from admlops.figures import short_count, to_png
 from admlops.task_spec import TaskKind
 
 DPI = 110
@@ -72,7 +71,7 @@ def _draw_availability(analysis: Analysis) -> bytes:
     axes.set(xlim=(-0.5, len(columns) - 0.5), ylim=(len(rows) - 0.5, -0.5))
     handles = [Patch(color=color, label=name.replace("_", " ")) for name, color in zip(STATES, STATE_COLORS, strict=True)]
     figure.legend(handles=handles, loc="outside lower center", ncols=len(STATES), frameon=False)
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _draw_images(analysis: Analysis) -> bytes:
@@ -91,7 +90,7 @@ def _draw_images(analysis: Analysis) -> bytes:
         dark = values[y, x] > 0 and norm(values[y, x]) > 0.6
         color = "white" if dark else ("black" if values[y, x] else "#c53030")
         is_unread = analysis.is_unread(parts[x], rows[y][0])
-        axes.text(x, y, "?" if is_unread else _short(int(values[y, x])), ha="center", va="center", fontsize=8, color=color)
+        axes.text(x, y, "?" if is_unread else short_count(int(values[y, x])), ha="center", va="center", fontsize=8, color=color)
     for y, x in np.argwhere(in_set).tolist():
         axes.text(x, y, "set", ha="center", va="center", fontsize=8, color=STATE_COLORS[SET_ONLY])
     _label_matrix(axes, analysis, columns)
@@ -99,7 +98,7 @@ def _draw_images(analysis: Analysis) -> bytes:
         "empty: unknown; set: only in category sets; ?: masks were not read; red 0: labelled, and nowhere to be seen",
         fontsize=9,
     )
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _draw_box_sizes(analysis: Analysis, totals: dict[str, SourceCounts]) -> bytes:
@@ -113,7 +112,7 @@ def _draw_box_sizes(analysis: Analysis, totals: dict[str, SourceCounts]) -> byte
             counts = total.box_sizes[position, measure].reshape(-1, _BINS_DRAWN).sum(axis=1)
             if boxes := counts.sum():
                 tiny = total.tiny[position] / boxes
-                label = f"{split}: {_short(int(boxes))}, {tiny:.0%} < {limit:g} px"
+                label = f"{split}: {short_count(int(boxes))}, {tiny:.0%} < {limit:g} px"
                 axes.stairs(100 * counts / boxes, edges, color=color, fill=False, linewidth=1.5, label=label)
         axes.axvline(limit, color="0.4", linestyle=":", linewidth=1)
         axes.set_xscale("log", base=2)
@@ -127,7 +126,7 @@ def _draw_box_sizes(analysis: Analysis, totals: dict[str, SourceCounts]) -> byte
         axes.set_ylim(bottom=0)
     figure.supxlabel("shorter side, px of the network's input", fontsize=9)
     figure.supylabel("% of boxes", fontsize=9)
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _draw_image_sizes(analysis: Analysis, totals: dict[str, SourceCounts]) -> bytes:
@@ -144,7 +143,7 @@ def _draw_image_sizes(analysis: Analysis, totals: dict[str, SourceCounts]) -> by
     axes.set(xlabel="images", ylabel="h x w, px")
     axes.margins(x=0.12)
     figure.legend(frameon=False, loc="outside upper right", ncols=len(totals))
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _draw_positions(analysis: Analysis, total: SourceCounts) -> bytes:
@@ -155,7 +154,7 @@ def _draw_positions(analysis: Analysis, total: SourceCounts) -> bytes:
         axes.imshow(total.position[position], cmap="magma", aspect="auto", vmin=0)
         axes.set_title(f"{name}\n{task.name}", fontsize=8, linespacing=1.2)
         axes.set(xticks=[], yticks=[])
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _draw_co_occurrence(analysis: Analysis, total: SourceCounts) -> bytes:
@@ -175,13 +174,13 @@ def _draw_co_occurrence(analysis: Analysis, total: SourceCounts) -> bytes:
         axes.text(x, y, f"{share[y, x]:.0f}", ha="center", va="center", fontsize=7, color=color)
     names = [f"{name} ({task.name})" for task, name, _ in classes]
     axes.set_xticks(range(len(names)), names, rotation=60, ha="right", rotation_mode="anchor", fontsize=8)
-    counts = [_short(int(total.images[position])) for position in positions]
+    counts = [short_count(int(total.images[position])) for position in positions]
     axes.set_yticks(range(len(names)), [f"{name} {count}" for name, count in zip(names, counts, strict=True)], fontsize=8)
     axes.set(
         ylabel="of the images with this class ...", xlabel="... % show this class too (of those that tell whether it is there)"
     )
     figure.colorbar(image, ax=axes, fraction=0.03, pad=0.02)
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def _columns(analysis: Analysis) -> tuple[list[str], list[SourceCounts]]:
@@ -189,7 +188,7 @@ def _columns(analysis: Analysis) -> tuple[list[str], list[SourceCounts]]:
     if len(analysis.counts) > _MOST_SOURCES:
         totals = split_totals(analysis)
         return list(totals), list(totals.values())
-    names = [f"{source.name}\n{source.split}, {_short(source.num_records)}" for source in analysis.splits.sources]
+    names = [f"{source.name}\n{source.split}, {short_count(source.num_records)}" for source in analysis.splits.sources]
     return names, list(analysis.counts)
 
 
@@ -212,17 +211,3 @@ def _grid(count: int, columns: int, size: tuple[float, float]) -> tuple[Figure, 
     for axes in grid[count:]:
         axes.set_visible(False)
     return figure, list(grid)
-
-
-def _short(count: int) -> str:
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= size:
-            return f"{count / size:.3g}{unit}"
-    return str(count)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
-    return buffer.getvalue()

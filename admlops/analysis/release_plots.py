@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import warnings
 from collections.abc import Sequence
 
-from matplotlib import font_manager
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from matplotlib.text import Text
 
 from admlops.data_release.repository.stats import EntryStatistics, ReleaseStatistics
 from admlops.data_release.sample_counts import ANY_TASK
+from admlops.figures import to_png
 
 _DPI = 110
 _MOST_PARTS = 12
@@ -22,8 +18,6 @@ _COLORS = (
     "#2b6cb0", "#dd6b20", "#38a169", "#805ad5", "#d53f8c", "#718096",
     "#63b3ed", "#f6ad55", "#9ae6b4", "#b794f4", "#fbb6ce", "#a0aec0",
 )  # fmt: skip
-# Entries often have Chinese names; the first font of this list that is installed draws them.
-_FONTS = ("DejaVu Sans", "Noto Sans CJK SC", "Source Han Sans SC", "WenQuanYi Micro Hei", "WenQuanYi Zen Hei", "SimHei")
 
 
 def draw_release(statistics: ReleaseStatistics) -> dict[str, bytes]:
@@ -67,7 +61,7 @@ def _draw_parts(statistics: ReleaseStatistics, bars: dict[str, list[EntryStatist
     if len(largest) < len(statistics.entries):
         handles.append(axes.barh(0, 0, color=_REST, label=f"{len(statistics.entries) - len(largest)} others"))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def _draw_entries(statistics: ReleaseStatistics) -> bytes:
@@ -85,22 +79,8 @@ def _draw_entries(statistics: ReleaseStatistics) -> bytes:
     axes.margins(x=0.16)
     axes.xaxis.set_major_formatter("{x:,.0f}")
     axes.set_xlabel("samples (dark) and what an epoch draws (light)")
-    return _png(figure)
+    return to_png(figure, _DPI)
 
 
 def _largest(entries: Sequence[EntryStatistics]) -> list[EntryStatistics]:
     return sorted(entries, key=lambda entry: -(entry.count.effective or 0))
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    installed = {font.name for font in font_manager.fontManager.ttflist}
-    for text in figure.findobj(Text):
-        if isinstance(text, Text):
-            text.set_fontfamily([name for name in _FONTS if name in installed])
-    with warnings.catch_warnings():
-        # A letter that no font here has is drawn as a box; the tables have it in any case.
-        warnings.simplefilter("ignore", UserWarning)
-        figure.savefig(buffer, format="png", dpi=_DPI, bbox_inches="tight")
-    return buffer.getvalue()

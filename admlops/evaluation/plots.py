@@ -1,16 +1,14 @@
-"""Precision-recall curves and confusion matrices as PNG; without pyplot, so that no display and no global state is touched."""
+"""Precision-recall curves and confusion matrices as PNG."""
 
 from __future__ import annotations
 
-import io
-
 import numpy as np
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from admlops.evaluation.confusion import ratio
 from admlops.evaluation.detection_metric import DetectionDetails
 from admlops.evaluation.semantic_metric import ConfusionDetails
+from admlops.figures import short_count, to_png
 
 DPI = 120
 LINE_STYLES = ("-", "--", "-.", ":")
@@ -47,7 +45,7 @@ def draw_precision_recall(details: DetectionDetails) -> bytes:
     axes.set(xlim=(0, 1.01), ylim=(0, 1.03), xlabel="recall", ylabel="precision", title=f"{details.task.name}, IoU >= 0.5")
     axes.grid(alpha=0.3)
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.14), frameon=False)
-    return _png(figure)
+    return to_png(figure, DPI)
 
 
 def draw_confusion(details: ConfusionDetails) -> bytes:
@@ -78,22 +76,8 @@ def draw_confusion(details: ConfusionDetails) -> bytes:
             axes.text(column, row, text, ha="center", va="center", fontsize=8, color="white" if value > 55 else "black")
     axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right", rotation_mode="anchor")
     axes.set_yticks(
-        range(len(names)), [f"{name} ({_short(count)})" for name, count in zip(names, confusion.sum(axis=1), strict=True)]
+        range(len(names)), [f"{name} ({short_count(count)})" for name, count in zip(names, confusion.sum(axis=1), strict=True)]
     )
     axes.set(xlabel="predicted", ylabel="labelled (pixels)", title=f"{details.task.name}, % of the labelled class's pixels")
     figure.colorbar(image, ax=axes, fraction=0.04, pad=0.02)
-    return _png(figure)
-
-
-def _short(count: int) -> str:
-    for unit, size in (("G", 10**9), ("M", 10**6), ("k", 10**3)):
-        if count >= size:
-            return f"{count / size:.3g} {unit}"
-    return str(count)
-
-
-def _png(figure: Figure) -> bytes:
-    buffer = io.BytesIO()
-    FigureCanvasAgg(figure)
-    figure.savefig(buffer, format="png", dpi=DPI, bbox_inches="tight")
-    return buffer.getvalue()
+    return to_png(figure, DPI)
