@@ -72,6 +72,14 @@ class ModelError(AdmlopsError):
     """A network cannot be built or used as its config asks."""
 
 
+class QuantizationError(AdmlopsError):
+    """A network cannot be quantized, or its integers cannot be computed or exported as asked."""
+
+
+class ExportError(AdmlopsError):
+    """A network cannot be exported, or an exported file cannot be run."""
+
+
 class CheckpointError(AdmlopsError):
     """A checkpoint cannot be read, is unsafe, or does not fit the network."""
 
