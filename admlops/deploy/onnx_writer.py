@@ -1,0 +1,271 @@
+"""Writes a network as ONNX, its integers in the form that each runtime fuses.
+
+Written node by node, because every runtime fuses its own pattern of quantizers only, and none says when it falls back to
+floats: that stays exact and becomes slow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from torch import Tensor
+
+from admlops.deploy.graph_builder import GraphBuilder
+from admlops.errors import ExportError, nearest
+from admlops.quantization.network_graph import (
+    AddNode,
+    ConcatNode,
+    ConvNode,
+    Grid,
+    InputNode,
+    MaxPoolNode,
+    NetworkGraph,
+    Node,
+    ReluNode,
+    Shape,
+    UpsampleNode,
+)
+
+IMAGE = "image"
+"""The graph input: uint8 (1, H, W, 3), BGR."""
+PIXEL_SCALE, PIXEL_ZERO = 1 / 128, 128
+"""A pixel means ``(pixel - 128) / 128``."""
+Postprocess = Callable[[GraphBuilder, Mapping[str, str], Mapping[str, Shape]], None]
+"""Reads the raw outputs (tensor and shape by name) and declares the graph's outputs with ``GraphBuilder.output``."""
+
+
+@dataclass(frozen=True)
+class Flavour:
+    """How one runtime wants integers written.
+
+    Attributes:
+        signed: Whether signed grids are int8; else they are uint8 around 128.
+        unsigned: Whether grids up to 255 can be written.
+        integer_bias: Whether a bias may be int32 behind a ``DequantizeLinear``.
+        pixels: Whether ``DequantizeLinear`` takes pixels as they are.
+        wraps: Whether operations that only move integers stay integer ones only between quantizers of their own.
+    """
+
+    signed: bool
+    unsigned: bool
+    integer_bias: bool
+    pixels: bool
+    wraps: bool
+
+
+FLAVOURS: Mapping[str, Flavour] = {
+    "onnxruntime": Flavour(signed=False, unsigned=True, integer_bias=True, pixels=True, wraps=True),
+    "openvino": Flavour(signed=True, unsigned=True, integer_bias=True, pixels=True, wraps=False),
+    "tensorrt": Flavour(signed=True, unsigned=False, integer_bias=False, pixels=False, wraps=False),
+}
+
+
+def to_onnx(
+    graph: NetworkGraph,
+    input_hw: tuple[int, int],
+    flavour: str,
+    *,
+    postprocess: Postprocess | None = None,
+    taps: Sequence[str] = (),
+    metadata: Mapping[str, str] | None = None,
+) -> onnx.ModelProto:
+    """Write a network as an ONNX model of one picture of a fixed size.
+
+    Args:
+        graph: A quantized network, or one in floats.
+        input_hw: Rows and columns of the network's input.
+        flavour: Runtime that it is written for, a name in ``FLAVOURS``.
+        postprocess: Declares the outputs; without it they are the raw outputs.
+        taps: Names of nodes whose values become outputs too, in float32.
+        metadata: Text that is stored in the model, by key.
+
+    Returns:
+        The model: input ``image`` (1, H, W, 3) uint8, BGR.
+
+    Raises:
+        ExportError: The runtime cannot run these integers.
+    """
+    if flavour not in FLAVOURS:
+        raise ExportError("there is no such target", got=flavour, remedy=nearest(flavour, FLAVOURS))
+    if graph.rounding not in {None, "half_even"}:
+        raise ExportError(
+            "ONNX rounds half to even, the network was trained with another rounding",
+            got=graph.rounding,
+            remedy="train with rounding = 'half_even', or run the integer reference",
+        )
+    writer = _NetworkWriter(graph, input_hw, FLAVOURS[flavour])
+    for node in graph.nodes:
+        writer.write(node)
+    builder, shapes = writer.builder, writer.shapes
+    if postprocess is None:
+        for name, node_name in graph.outputs.items():
+            builder.output(name, writer.values[node_name], np.float32, (1, *shapes[node_name]))
+    else:
+        raw = {name: writer.values[node_name] for name, node_name in graph.outputs.items()}
+        postprocess(builder, raw, {name: shapes[node_name] for name, node_name in graph.outputs.items()})
+    for name in taps:
+        builder.output(name, writer.values[name], np.float32, (1, *shapes[name]))
+    return builder.model(metadata)
+
+
+class _NetworkWriter:
+    """Writes the nodes of one network.
+
+    Attributes:
+        builder: What it writes to.
+        values: Float tensor by node; behind a ``DequantizeLinear`` where the node has a grid.
+        shapes: Channels, rows and columns by node.
+    """
+
+    def __init__(self, graph: NetworkGraph, input_hw: tuple[int, int], flavour: Flavour) -> None:
+        self.graph = graph
+        self.flavour = flavour
+        self.builder = GraphBuilder()
+        self.shapes = graph.shapes(input_hw)
+        self.values: dict[str, str] = {}
+        self._grids = {node.name: node.grid for node in graph.nodes}
+
+    def write(self, node: Node) -> None:
+        """Write one node; its operands are there."""
+        operands = [self.values[name] for name in node.inputs]
+        if isinstance(node, InputNode):
+            value = self._input(node)
+        elif isinstance(node, ConvNode):
+            value = self._quantize(node, self._rectify(node, self._conv(node, operands[0]), relu=node.relu))
+        elif isinstance(node, AddNode):
+            value = self._quantize(node, self._rectify(node, self.builder.node("Add", operands), relu=node.relu))
+        elif isinstance(node, ReluNode):
+            value = self._quantize(node, self._rectify(node, operands[0], relu=True))
+        elif isinstance(node, ConcatNode):
+            value = self._concat(node, operands)
+        elif isinstance(node, UpsampleNode):
+            value = self._move(node, self._upsample(node, operands[0]))
+        elif isinstance(node, MaxPoolNode):
+            window: dict[str, Any] = {"kernel_shape": node.kernel_size, "strides": node.stride, "pads": node.padding * 2}
+            value = self._move(node, self.builder.node("MaxPool", operands, **window))
+        else:
+            raise ExportError(f"the export knows no operation {node.kind!r}", where=node.name)
+        self.values[node.name] = value
+
+    def _input(self, node: InputNode) -> str:
+        """Read the picture; rows, columns, channels become channels, rows, columns."""
+        builder, shape = self.builder, self.shapes[node.name]
+        image = builder.input(IMAGE, np.uint8, (1, *shape[1:], shape[0]))
+        if self.flavour.pixels:
+            planes = builder.node("Transpose", [image], perm=(0, 3, 1, 2))
+            scale, zero = builder.constant(PIXEL_SCALE, np.float32), builder.constant(PIXEL_ZERO, np.uint8)
+            value = builder.node("DequantizeLinear", [planes, scale, zero])
+            # On the picture's own grid a quantizer changes nothing.
+            own = node.grid is None or (
+                node.grid.scale == PIXEL_SCALE and self._format(node.name, node.grid) == (np.uint8, PIXEL_ZERO)
+            )
+            return value if own else self._quantize(node, value)
+        pixels = builder.node("Cast", [image], to=onnx.TensorProto.FLOAT)
+        planes = builder.node("Transpose", [pixels], perm=(0, 3, 1, 2))
+        shifted = builder.node("Sub", [planes, builder.constant(PIXEL_ZERO, np.float32)])
+        return self._quantize(node, builder.node("Mul", [shifted, builder.constant(PIXEL_SCALE, np.float32)]))
+
+    def _conv(self, node: ConvNode, feat: str) -> str:
+        attributes: dict[str, Any] = {
+            "kernel_shape": tuple(node.weight_OIHW.shape[2:]),
+            "strides": node.stride,
+            "pads": node.padding * 2,
+            "dilations": node.dilation,
+            "group": node.groups,
+        }
+        return self.builder.node("Conv", [feat, *self._parameters(node)], **attributes)
+
+    def _parameters(self, node: ConvNode) -> tuple[str, str]:
+        weight, bias = _array(node.weight_OIHW), _array(node.bias_O)
+        grid = self._grids[node.inputs[0]]
+        if node.weight_scale_O is None:
+            return self.builder.constant(weight), self.builder.constant(bias)
+        if grid is None:
+            raise ExportError("a convolution reads a tensor that has no grid", where=node.name)
+        weight_scale = _array(node.weight_scale_O)
+        scale = np.float32(grid.scale) * weight_scale
+        weights = self._dequantize_channels(weight, weight_scale)
+        if self.flavour.integer_bias:
+            return weights, self._dequantize_channels(bias, scale)
+        return weights, self.builder.constant(bias.astype(np.float32) * scale)
+
+    def _dequantize_channels(self, integers: NDArray[Any], scale: NDArray[Any]) -> str:
+        zeros = self.builder.constant(np.zeros(len(scale), integers.dtype))
+        inputs = [self.builder.constant(integers), self.builder.constant(scale), zeros]
+        return self.builder.node("DequantizeLinear", inputs, axis=0)
+
+    def _rectify(self, node: Node, value: str, *, relu: bool) -> str:
+        grid = node.grid
+        if grid is not None and grid.low == 0:
+            # A quantizer of bytes from 0 on cuts negative numbers by itself.
+            relu = self._format(node.name, grid) != (np.uint8, 0)
+        return self.builder.node("Relu", [value]) if relu else value
+
+    def _upsample(self, node: UpsampleNode, value: str) -> str:
+        builder = self.builder
+        _, rows, columns = self.shapes[node.inputs[0]]
+        scales = builder.constant(np.array([1, 1, 2, 2], np.float32))
+        doubled = builder.node(
+            "Resize",
+            [value, "", scales],
+            mode="nearest",
+            coordinate_transformation_mode="asymmetric",
+            nearest_mode="floor",
+        )
+        wanted = self.shapes[node.name][1:]
+        if wanted == (2 * rows, 2 * columns):
+            return doubled
+        doubled = self._move(node, doubled)
+        ends, axes = np.array(wanted, np.int64), np.array([2, 3], np.int64)
+        return builder.node("Slice", [doubled, *map(builder.constant, (np.zeros_like(ends), ends, axes))])
+
+    def _move(self, node: Node, value: str) -> str:
+        """Close an operation that only moves integers, where the runtime wants quantizers around it."""
+        return self._quantize(node, value) if self.flavour.wraps else value
+
+    def _concat(self, node: ConcatNode, operands: Sequence[str]) -> str:
+        """Join integers of one grid; joined as floats, runtimes look for the common grid themselves and lose bits."""
+        if node.grid is None:
+            return self.builder.node("Concat", operands, axis=1)
+        parameters = self._quantizer(node.name, node.grid)
+        integers = [self.builder.node("QuantizeLinear", [each, *parameters]) for each in operands]
+        return self.builder.node("DequantizeLinear", [self.builder.node("Concat", integers, axis=1), *parameters])
+
+    def _quantize(self, node: Node, value: str) -> str:
+        """Round to the node's grid."""
+        if node.grid is None:
+            return value
+        parameters = self._quantizer(node.name, node.grid)
+        integers = self.builder.node("QuantizeLinear", [value, *parameters])
+        return self.builder.node("DequantizeLinear", [integers, *parameters])
+
+    def _quantizer(self, name: str, grid: Grid) -> tuple[str, str]:
+        """Make the scale and the zero point of a grid."""
+        dtype, zero_point = self._format(name, grid)
+        return self.builder.constant(grid.scale, np.float32), self.builder.constant(zero_point, dtype)
+
+    def _format(self, name: str, grid: Grid) -> tuple[type[np.generic], int]:
+        """Choose the type whose range is the grid's, and its zero point."""
+        if grid.high == 255 and grid.low == 0 and self.flavour.unsigned:
+            return np.uint8, 0
+        if grid.high == 127 and grid.low in {-128, 0}:
+            return (np.int8, 0) if self.flavour.signed else (np.uint8, 128)
+        if grid.high == 255 and grid.low == 0:
+            raise ExportError(
+                "the target knows signed integers only, the network was trained with unsigned ones behind ReLU",
+                where=name,
+                expected="integers up to 127",
+                got="integers up to 255",
+                remedy="set relu_range = 's8' in the config's quantization and train again from step 1",
+            )
+        raise ExportError("no type has the range of a grid", where=name, got=f"{grid.low} to {grid.high}")
+
+
+def _array(tensor: Tensor) -> NDArray[Any]:
+    array: NDArray[Any] = tensor.detach().cpu().numpy()
+    return array
