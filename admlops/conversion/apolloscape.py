@@ -127,11 +127,7 @@ class ApolloScapeConverter(Converter):
         label["non_exhaustive_categories"] = list(BROKEN_CLASSES)
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{frame.sample_id}.jpg"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{frame.sample_id}.jpg"),
             "labels": {TASK.name: label},
             "attributes": {"source": self.name, "split": self.split, "scene": "_".join(frame.sample_id.split("_")[:2])},
         }

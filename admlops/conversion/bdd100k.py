@@ -148,11 +148,7 @@ class Bdd100kConverter(Converter):
             labels[SEG_TASK.name] = SEG_CLASSES.write(ids, f"masks/{frame.sample_id}.png", mask_file.path, writer)
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{frame.sample_id}{photo.path.suffix}"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{frame.sample_id}{photo.path.suffix}"),
             "labels": labels,
             "attributes": attributes,
         }

@@ -98,10 +98,9 @@ class CamVidConverter(Converter):
         image, mask_file = read_png(frame.files["image"]), read_png(frame.files["mask"])
         check_mask_size(mask_file, image)
         label = self._classes().write(mask_file.read_index_mask(), f"masks/{frame.sample_id}.png", mask_file.path, writer)
-        path = writer.reference(image.path, f"images/{frame.sample_id}.png")
         return {
             "sample_id": frame.sample_id,
-            "image": {"path": path, "width": image.width, "height": image.height},
+            "image": writer.image_entry(image, f"images/{frame.sample_id}.png"),
             "labels": {TASK.name: label},
             "attributes": {"source": self.name, "split": self.split, "scene": frame.sample_id.split("_")[0]},
         }

@@ -125,11 +125,7 @@ class CityscapesConverter(Converter):
         labels[SEG_TASK.name] = SEG_CLASSES.write(ids, f"masks/{frame.sample_id}.png", map_file.path, writer)
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(image.path, f"images/{frame.sample_id}.png"),
-                "width": image.width,
-                "height": image.height,
-            },
+            "image": writer.image_entry(image, f"images/{frame.sample_id}.png"),
             "labels": labels,
             # NAME is city_sequence_frame.
             "attributes": {"source": self.name, "split": self.split, "scene": frame.sample_id.rpartition("_")[0]},

@@ -96,11 +96,7 @@ class CocoConverter(Converter):
             labels[task].add(box_px, name, ignore=bool(reason))
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{photo.path.name}"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{photo.path.name}"),
             "labels": {task: boxes.to_label(LABELLED[task], SOME_OF.get(task, ())) for task, boxes in labels.items()},
             "attributes": {"source": self.name, "split": self.split},
         }

@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from admlops.conversion.photo_file import PhotoFile
+from admlops.conversion.png_file import PngFile
 from admlops.conversion.tally import IGNORED, Tally
 from admlops.errors import ConversionError, nearest
 from admlops.task_spec import IGNORE_INDEX, TaskSpec
@@ -70,6 +72,18 @@ class FrameWriter:
         with self._open(name) as partial:
             shutil.copyfile(source, partial)
         return name
+
+    def image_entry(self, photo: PhotoFile | PngFile, name: str) -> dict[str, Any]:
+        """Name a frame's photo and its size in a record.
+
+        Args:
+            photo: The original.
+            name: Where its copy would lie in the release.
+
+        Returns:
+            The record's ``image``.
+        """
+        return {"path": self.reference(photo.path, name), "width": photo.width, "height": photo.height}
 
     def write_mask(self, mask: npt.NDArray[np.uint8], name: str, task: TaskSpec, set_names: Sequence[str] = ()) -> str:
         """Write an index mask and count its pixels.

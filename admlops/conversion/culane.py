@@ -60,11 +60,7 @@ class CULaneConverter(Converter):
         labels.ignore_outside()
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{frame.sample_id}.jpg"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{frame.sample_id}.jpg"),
             "labels": {TASK.name: labels.to_label()},
             "attributes": {"source": self.name, "split": self.split, "scene": photo.path.parent.name},
         }

@@ -21,10 +21,11 @@ from admlops.conversion.kitti_labels import (
     LABELLED,
     KittiObject,
     add_object,
-    lidar_entry,
+    make_record,
     parse_object,
     read_label_lines,
     split_columns,
+    training_folder,
 )
 from admlops.conversion.photo_file import PhotoFile, read_photo
 from admlops.errors import ConversionError
@@ -41,15 +42,7 @@ class KittiConverter(Converter):
 
     def frames(self) -> Iterator[SourceFrame]:
         """List ``training/`` or the frames of ``ImageSets/<split>.txt``."""
-        folder = self.source_root / "training"
-        for needed in ("image_2", "label_2"):
-            if not (folder / needed).is_dir():
-                raise ConversionError(
-                    "a folder of KITTI's layout is missing",
-                    where=folder / needed,
-                    expected=f"training/{needed} below the source folder",
-                    remedy="complete the source; SRC is the folder that holds training/",
-                )
+        folder = training_folder(self.source_root, "image_2", "label_2")
         with_lidar = (folder / "velodyne").is_dir()
         for name, listed_in in self._names(folder):
             files = {"image": folder / "image_2" / f"{name}.png", "boxes": folder / "label_2" / f"{name}.txt"}
@@ -63,19 +56,7 @@ class KittiConverter(Converter):
         labels = {task: BoxLabels() for task in LABELLED}
         for item in read_objects(frame.files["boxes"], image):
             add_object(item, labels, writer)
-        record: dict[str, Any] = {
-            "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(image.path, f"images/{frame.sample_id}.png"),
-                "width": image.width,
-                "height": image.height,
-            },
-        }
-        if "lidar" in frame.files:
-            record["lidar"] = lidar_entry(frame.files["lidar"], frame.sample_id, writer)
-        record["labels"] = {task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()}
-        record["attributes"] = {"source": self.name, "split": self.split}
-        return record
+        return make_record(frame, image, labels, {"source": self.name, "split": self.split}, writer)
 
     def _names(self, folder: Path) -> Iterator[tuple[str, str]]:
         if self.split == "training":

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from admlops.conversion.box_labels import BoxLabels
-from admlops.conversion.converter import FrameWriter
+from admlops.conversion.converter import FrameWriter, SourceFrame
 from admlops.conversion.photo_box import fit_box
 from admlops.conversion.photo_file import PhotoFile
 from admlops.errors import ConversionError, nearest
@@ -41,6 +41,31 @@ POINT_BYTES = 16  # x, y, z, reflectance as float32
 
 COLUMNS = "type truncated occluded alpha left top right bottom height width length x y z rotation_y"
 """What stands in a line; the tracking benchmark puts frame and track id before it."""
+
+
+def training_folder(source_root: Path, *needed: str) -> Path:
+    """Find the folder of what is labelled.
+
+    Args:
+        source_root: Folder of the source.
+        *needed: Folders that must be in it.
+
+    Returns:
+        ``training/``.
+
+    Raises:
+        ConversionError: One of them is missing.
+    """
+    folder = source_root / "training"
+    for name in needed:
+        if not (folder / name).is_dir():
+            raise ConversionError(
+                "a folder of KITTI's layout is missing",
+                where=folder / name,
+                expected=f"training/{name} below the source folder",
+                remedy="complete the source; SRC is the folder that holds training/",
+            )
+    return folder
 
 
 @dataclass(frozen=True)
@@ -183,20 +208,35 @@ def add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWri
             labels["det_rear"].add_ignored(item.box_px, LABELLED["det_rear"])
 
 
-def lidar_entry(path: Path, sample_id: str, writer: FrameWriter) -> dict[str, Any]:
-    """Make the ``lidar`` entry of a record.
+def make_record(
+    frame: SourceFrame, image: PhotoFile, labels: dict[str, BoxLabels], attributes: dict[str, Any], writer: FrameWriter
+) -> dict[str, Any]:
+    """Make the record of a frame.
 
     Args:
-        path: The sweep.
-        sample_id: The record's.
-        writer: Copies the sweep where that is wanted.
+        frame: The frame; has a sweep where ``files`` names a ``lidar``.
+        image: Its image.
+        labels: Its boxes by task.
+        attributes: Of the record.
+        writer: Copies image and sweep where that is wanted.
 
     Returns:
-        The entry.
+        The record.
 
     Raises:
-        ConversionError: Cut short.
+        ConversionError: The sweep is cut short.
     """
+    lidar = {"lidar": _lidar_entry(frame.files["lidar"], frame.sample_id, writer)} if "lidar" in frame.files else {}
+    return {
+        "sample_id": frame.sample_id,
+        "image": writer.image_entry(image, f"images/{frame.sample_id}.png"),
+        **lidar,
+        "labels": {task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()},
+        "attributes": attributes,
+    }
+
+
+def _lidar_entry(path: Path, sample_id: str, writer: FrameWriter) -> dict[str, Any]:
     num_bytes = path.stat().st_size
     if num_bytes == 0 or num_bytes % POINT_BYTES:
         raise ConversionError(

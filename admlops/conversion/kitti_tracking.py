@@ -21,11 +21,12 @@ from admlops.conversion.kitti_labels import (
     COLUMNS,
     LABELLED,
     add_object,
-    lidar_entry,
+    make_record,
     malformed,
     parse_object,
     read_label_lines,
     split_columns,
+    training_folder,
 )
 from admlops.conversion.photo_file import read_photo
 from admlops.errors import ConversionError, nearest
@@ -70,15 +71,7 @@ class KittiTrackingConverter(Converter):
 
     def frames(self) -> Iterator[SourceFrame]:
         """List the images of each drive, each with its lines of the drive's label file."""
-        folder = self.source_root / "training"
-        for needed in ("image_02", "label_02"):
-            if not (folder / needed).is_dir():
-                raise ConversionError(
-                    "a folder of KITTI's layout is missing",
-                    where=folder / needed,
-                    expected=f"training/{needed} below the source folder",
-                    remedy="complete the source; SRC is the folder that holds training/",
-                )
+        folder = training_folder(self.source_root, "image_02", "label_02")
         with_lidar = (folder / "velodyne").is_dir()
         for drive in self._drives(folder):
             images, label = folder / "image_02" / drive, folder / "label_02" / f"{drive}.txt"
@@ -108,25 +101,14 @@ class KittiTrackingConverter(Converter):
         if frame.sample_id in MISSING_SWEEPS:
             writer.tally.refuse("sweep that KITTI never published: camera only")
         drive, _, name = frame.sample_id.partition("_")
-        record: dict[str, Any] = {
-            "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(image.path, f"images/{frame.sample_id}.png"),
-                "width": image.width,
-                "height": image.height,
-            },
-        }
-        if "lidar" in frame.files:
-            record["lidar"] = lidar_entry(frame.files["lidar"], frame.sample_id, writer)
-        record["labels"] = {task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()}
-        record["attributes"] = {
+        attributes = {
             "source": self.name,
             "split": self.split,
             "scene": drive,
             "frame": int(name),
             "track_ids": track_ids,
         }
-        return record
+        return make_record(frame, image, labels, attributes, writer)
 
     def _drives(self, folder: Path) -> list[str]:
         present = {path.name for path in (folder / "image_02").iterdir() if path.is_dir()}

@@ -83,11 +83,7 @@ class PennFudanConverter(Converter):
             boxes.add(item.box_px, "person")
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{frame.sample_id}.png"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{frame.sample_id}.png"),
             # The file itself says that persons who are small or mostly hidden are left out.
             "labels": {TASK: boxes.to_label(["person"], non_exhaustive=["person"])},
             "attributes": {"source": self.name, "split": self.split},

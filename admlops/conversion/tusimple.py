@@ -104,11 +104,7 @@ class TuSimpleConverter(Converter):
         labels.ignore_outside()
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{frame.sample_id}{photo.path.suffix}"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{frame.sample_id}{photo.path.suffix}"),
             "labels": {TASK.name: labels.to_label()},
             "attributes": {"source": self.name, "split": self.split, "scene": frame.sample_id.split("_")[0]},
         }

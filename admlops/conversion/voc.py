@@ -130,11 +130,7 @@ class VocConverter(Converter):
                 labels[target.task].add(item.box_px, target.category, ignore=target.ignore or item.difficult or riding)
         return {
             "sample_id": frame.sample_id,
-            "image": {
-                "path": writer.reference(photo.path, f"images/{photo.path.name}"),
-                "width": photo.width,
-                "height": photo.height,
-            },
+            "image": writer.image_entry(photo, f"images/{photo.path.name}"),
             "labels": {
                 task: boxes.to_label(classes.labelled[task], classes.some_of.get(task, ())) for task, boxes in labels.items()
             },

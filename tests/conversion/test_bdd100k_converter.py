@@ -8,8 +8,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
-from conftest import write_png
 from conversion_helpers import load_release
+from source_images import write_png
 
 from admlops.conversion import Bdd100kConverter, convert_source
 from admlops.errors import ConversionError

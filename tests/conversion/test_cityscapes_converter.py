@@ -6,8 +6,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from conftest import write_png
 from conversion_helpers import load_release
+from source_images import write_png
 
 from admlops.conversion import CityscapesConverter, convert_source
 from admlops.errors import ConversionError
