@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
-from admlops.errors import ConfigError, nearest
+from admlops.errors import AdmlopsError, ConfigError, RecordError, nearest
 
 IGNORE_INDEX = 255
 """Mask value of a pixel that nobody labelled: no loss, no metric."""
@@ -84,15 +84,30 @@ class TaskSpec:
         Raises:
             ConfigError: The task has no such class; the nearest valid one is named.
         """
-        if class_name not in self.classes:
-            raise ConfigError(
-                f"task {self.name!r} has no class {class_name!r}",
-                where=where,
-                expected=f"one of {', '.join(self.classes)}",
-                got=repr(class_name),
-                remedy=nearest(class_name, self.classes),
-            )
-        return self.classes.index(class_name) + self.first_channel
+        message = f"task {self.name!r} has no class {class_name!r}"
+        return self.first_channel + self._class_number(class_name, ConfigError, message, where)
+
+    def class_named(self, class_name: str, key: str, where: object) -> int:
+        """Look up a class that a record names.
+
+        Args:
+            class_name: One of ``classes``.
+            key: Of the label, for the error.
+            where: File and line, for the error.
+
+        Returns:
+            Index into ``classes``.
+
+        Raises:
+            RecordError: The task has no such class; the nearest valid one is named.
+        """
+        return self._class_number(class_name, RecordError, f"{self.name}.{key} names an unknown class {class_name!r}", where)
+
+    def _class_number(self, name: str, error: type[AdmlopsError], message: str, where: object) -> int:
+        if name not in self.classes:
+            expected = f"one of {', '.join(self.classes)}"
+            raise error(message, where=where, expected=expected, got=repr(name), remedy=nearest(str(name), self.classes))
+        return self.classes.index(name)
 
 
 def _task(name: str, kind: TaskKind, colors: Mapping[str, Color]) -> TaskSpec:

@@ -27,13 +27,7 @@ class BoxColumns(LabelColumns):
         self._num_boxes: list[int] = []
 
     def _add_payload(
-        self,
-        row: int,
-        label: Mapping[str, Any],
-        image_hw: tuple[int, int],
-        read_pixels: bool,
-        states: ClassStates,
-        where: object,
+        self, label: Mapping[str, Any], image_hw: tuple[int, int], read_pixels: bool, states: ClassStates, where: object
     ) -> None:
         if "boxes" not in label:
             raise self._wrong_kind("boxes", label, where)

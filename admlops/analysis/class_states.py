@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from admlops.errors import RecordError, nearest
+from admlops.errors import RecordError
 from admlops.task_spec import TaskSpec
 
 STATES = ("labelled", "non_exhaustive", "set_only", "unknown")
@@ -58,10 +58,10 @@ def read_class_states(task: TaskSpec, label: Mapping[str, Any], where: object) -
     """
     names: Sequence[str] = label.get("labelled_categories", task.classes)
     may_occur = np.zeros(len(task.classes), dtype=bool)
-    may_occur[[_position(task, name, "labelled_categories", where) for name in names]] = True
+    may_occur[[task.class_named(name, "labelled_categories", where) for name in names]] = True
     states = np.where(may_occur, LABELLED, UNKNOWN).astype(np.uint8)
     for name in label.get("non_exhaustive_categories", ()):
-        position = _position(task, name, "non_exhaustive_categories", where)
+        position = task.class_named(name, "non_exhaustive_categories", where)
         if not may_occur[position]:
             raise RecordError(
                 f"{task.name}: non-exhaustive class {name!r} is not labelled at all",
@@ -76,17 +76,5 @@ def read_class_states(task: TaskSpec, label: Mapping[str, Any], where: object) -
             raise RecordError(
                 f"{task.name}: unusable category set {set_name!r}", where=where, expected="a name that no class has"
             )
-        states[[_position(task, name, f"category_sets[{set_name!r}]", where) for name in members]] = SET_ONLY
+        states[[task.class_named(name, f"category_sets[{set_name!r}]", where) for name in members]] = SET_ONLY
     return ClassStates(states, may_occur, tuple(sets))
-
-
-def _position(task: TaskSpec, name: str, key: str, where: object) -> int:
-    if name not in task.classes:
-        raise RecordError(
-            f"{task.name}.{key} names an unknown class {name!r}",
-            where=where,
-            expected=f"one of {', '.join(task.classes)}",
-            got=repr(name),
-            remedy=nearest(str(name), task.classes),
-        )
-    return task.classes.index(name)

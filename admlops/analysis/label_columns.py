@@ -65,17 +65,11 @@ class LabelColumns(abc.ABC):
         number = _ALL_LABELLED if label.keys().isdisjoint(_AVAILABILITY_KEYS) else self._state_number(label, where)
         self._rows.append(row)
         self._states.append(number)
-        self._add_payload(row, label, image_hw, read_pixels, self._known[number], where)
+        self._add_payload(label, image_hw, read_pixels, self._known[number], where)
 
     @abc.abstractmethod
     def _add_payload(
-        self,
-        row: int,
-        label: Mapping[str, Any],
-        image_hw: tuple[int, int],
-        read_pixels: bool,
-        states: ClassStates,
-        where: object,
+        self, label: Mapping[str, Any], image_hw: tuple[int, int], read_pixels: bool, states: ClassStates, where: object
     ) -> None:
         """Collect boxes, polylines or pixels."""
 

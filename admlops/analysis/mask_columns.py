@@ -31,13 +31,7 @@ class MaskColumns(LabelColumns):
         self._cells = np.zeros((len(task.classes), *HEAT_HW))
 
     def _add_payload(
-        self,
-        row: int,
-        label: Mapping[str, Any],
-        image_hw: tuple[int, int],
-        read_pixels: bool,
-        states: ClassStates,
-        where: object,
+        self, label: Mapping[str, Any], image_hw: tuple[int, int], read_pixels: bool, states: ClassStates, where: object
     ) -> None:
         if "mask" not in label:
             raise self._wrong_kind("mask", label, where)
@@ -95,18 +89,12 @@ class LaneColumns(MaskColumns):
         self._polylines = np.zeros(len(task.classes), np.int64)
 
     def _add_payload(
-        self,
-        row: int,
-        label: Mapping[str, Any],
-        image_hw: tuple[int, int],
-        read_pixels: bool,
-        states: ClassStates,
-        where: object,
+        self, label: Mapping[str, Any], image_hw: tuple[int, int], read_pixels: bool, states: ClassStates, where: object
     ) -> None:
         if "polylines" not in label:
             if "mask" not in label:
                 raise self._wrong_kind("mask or polylines", label, where)
-            super()._add_payload(row, label, image_hw, read_pixels, states, where)
+            super()._add_payload(label, image_hw, read_pixels, states, where)
             return
         shown = np.zeros(len(self.task.classes), dtype=bool)
         to_cells = np.array([HEAT_HW[1] / image_hw[1], HEAT_HW[0] / image_hw[0]])

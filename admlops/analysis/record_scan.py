@@ -19,7 +19,7 @@ from admlops.analysis.mask_columns import LaneColumns, MaskColumns
 from admlops.analysis.read_pixels import read_file
 from admlops.analysis.splits import Source
 from admlops.analysis.thumbnail import THUMB_HW, make_thumbnail
-from admlops.data_release import JsonlIndex
+from admlops.data_release import JsonlIndex, RecordPlace
 from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError
 from admlops.task_spec import TaskKind, TaskSpec
@@ -82,22 +82,6 @@ class ScanResult:
     scenes: U64
     contents: U64
     thumbs: npt.NDArray[np.uint8]
-
-
-@dataclass(frozen=True)
-class RecordPlace:
-    """Where a record stands; put into words only when an error needs it.
-
-    Attributes:
-        index: The JSONL file.
-        line: Number of the record in it, from 0.
-    """
-
-    index: JsonlIndex
-    line: int
-
-    def __str__(self) -> str:
-        return self.index.where(self.line)
 
 
 def scan_records(job: ScanJob) -> ScanResult:

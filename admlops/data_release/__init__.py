@@ -15,7 +15,7 @@
 ``record``              shape of one line of an index file
 ``line_offsets``        where lines begin; the one-time check of every record
 ``bad_lines``           lines that are left out, counted and written down, on demand
-``jsonl_index``         ``JsonlIndex``: records by position
+``jsonl_index``         ``JsonlIndex``: records by position; ``RecordPlace``, which one an error is about
 ``sample_counts``       samples of entries, tasks and bundles: pinned, counted, or named as unknown
 ``sample_diff``         which samples two index files share
 ``version_constraint``  versions of channels, and what consumers accept
@@ -25,7 +25,7 @@
 """
 
 from admlops.data_release.dataset_file import InvalidDatasetFileError, check_dataset_file, read_dataset_file
-from admlops.data_release.jsonl_index import JsonlIndex
+from admlops.data_release.jsonl_index import JsonlIndex, RecordPlace
 from admlops.data_release.problem import Problem
 from admlops.data_release.record import validate_record
 from admlops.data_release.schema import Integrity, ReleaseEntry, ReleaseMeta, TrainingDataset
@@ -36,6 +36,7 @@ __all__ = [
     "InvalidDatasetFileError",
     "JsonlIndex",
     "Problem",
+    "RecordPlace",
     "ReleaseEntry",
     "ReleaseMeta",
     "SelectedEntry",

@@ -10,6 +10,7 @@ What counts as a line: records end with LF or CR LF, the last one may lack it, e
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -140,6 +141,22 @@ class JsonlIndex:
             remedy="restore the file and start again; write changed data to a new file",
             code="E406",
         )
+
+
+@dataclass(frozen=True)
+class RecordPlace:
+    """Where a record stands; put into words only when an error needs it, since that counts the lines before it.
+
+    Attributes:
+        index: The JSONL file.
+        line: Number of the record in it, from 0.
+    """
+
+    index: JsonlIndex
+    line: int
+
+    def __str__(self) -> str:
+        return self.index.where(self.line)
 
 
 def _reopen(path: str, version: str, max_bad: int) -> JsonlIndex:

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from admlops.data_release import JsonlIndex, open_release
+from admlops.data_release import JsonlIndex, RecordPlace, open_release
 from admlops.data_release.storage import DataPath, ReadAhead, RemotePath
 from admlops.datasets.sample_key import SampleKey, make_rng
 from admlops.datasets.transforms.read_file import resolve_path
@@ -37,22 +37,6 @@ class Segment:
     start: int
     stop: int
     signature: str
-
-
-@dataclass(frozen=True)
-class RecordPlace:
-    """Where a record stands; put into words only when an error needs it, since that counts the lines before it.
-
-    Attributes:
-        index: The JSONL file.
-        line: Number of the record in it, from 0.
-    """
-
-    index: JsonlIndex
-    line: int
-
-    def __str__(self) -> str:
-        return self.index.where(self.line)
 
 
 @dataclass(frozen=True)

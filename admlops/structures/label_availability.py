@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from admlops.errors import RecordError, nearest
+from admlops.errors import RecordError
 from admlops.task_spec import TaskKind, TaskSpec
 
 BoolArray = npt.NDArray[np.bool_]
@@ -70,10 +70,10 @@ class LabelAvailability:
         labelled = np.zeros(task.num_channels, dtype=bool)
         names = label.get("labelled_categories")
         for name in task.classes if names is None else names:
-            labelled[_channel(task, name, "labelled_categories", where)] = True
+            labelled[task.first_channel + task.class_named(name, "labelled_categories", where)] = True
         exhaustive = labelled.copy()
         for name in label.get("non_exhaustive_categories", ()):
-            channel = _channel(task, name, "non_exhaustive_categories", where)
+            channel = task.first_channel + task.class_named(name, "non_exhaustive_categories", where)
             if not labelled[channel]:
                 raise RecordError(
                     f"{task.name}: non-exhaustive class {name!r} is not labelled at all",
@@ -93,19 +93,7 @@ class LabelAvailability:
                     got=f"{set_name!r}: {list(members)!r}",
                 )
             for name in members:
-                masks[row, _channel(task, name, f"category_sets[{set_name!r}]", where)] = True
+                masks[row, task.first_channel + task.class_named(name, f"category_sets[{set_name!r}]", where)] = True
         if task.kind is TaskKind.LANE:
             labelled[0] = exhaustive[0] = True
         return cls(labelled, exhaustive, masks, tuple(sets))
-
-
-def _channel(task: TaskSpec, name: str, key: str, where: object) -> int:
-    if name not in task.classes:
-        raise RecordError(
-            f"{task.name}.{key} names an unknown class {name!r}",
-            where=where,
-            expected=f"one of {', '.join(task.classes)}",
-            got=repr(name),
-            remedy=nearest(str(name), task.classes),
-        )
-    return task.classes.index(name) + task.first_channel
