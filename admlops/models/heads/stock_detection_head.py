@@ -32,23 +32,7 @@ class StockDetectionHead(StockHead):
         outputs = self.stock(feats)
         return tuple(level for output in outputs for level in (output if isinstance(output, list | tuple) else [output]))
 
-    def make_targets(self, samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]) -> StockTargets:
-        """Build the ``DetDataSample`` of each labelled sample.
-
-        Args:
-            samples: The batch.
-            input_hw: Height and width of the padded batch, px.
-
-        Returns:
-            The targets; the normalizer counts the labelled samples.
-        """
-        indices = self.labelled_indices(samples)
-        device = next(self.stock.parameters()).device
-        chosen = indices or [0]
-        stock_samples = [self._det_sample(samples[i], input_hw, bool(indices), device) for i in chosen]
-        return StockTargets(torch.tensor([float(len(indices))], device=device), chosen, stock_samples, float(bool(indices)))
-
-    def _det_sample(
+    def _stock_sample(
         self, sample: MultiTaskDataSample, input_hw: tuple[int, int], is_labelled: bool, device: torch.device
     ) -> BaseDataElement:
         from mmdet.structures import DetDataSample

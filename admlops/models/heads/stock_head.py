@@ -7,12 +7,14 @@ that are labelled in part are refused, unless the branch skips them.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from mmengine.model import BaseModule
+from mmengine.structures import BaseDataElement
 from torch import Tensor
 
 from admlops.errors import ModelError
@@ -106,6 +108,28 @@ class StockHead(BaseTaskHead):
                 )
             indices.append(index)
         return indices
+
+    def make_targets(self, samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]) -> StockTargets:
+        """Build the sample of the other package for each labelled one.
+
+        Args:
+            samples: The batch.
+            input_hw: Height and width of the padded batch, px.
+
+        Returns:
+            The targets; the normalizer counts the labelled samples.
+        """
+        indices = self.labelled_indices(samples)
+        device = next(self.stock.parameters()).device
+        chosen = indices or [0]
+        stock_samples = [self._stock_sample(samples[i], input_hw, bool(indices), device) for i in chosen]
+        return StockTargets(torch.tensor([float(len(indices))], device=device), chosen, stock_samples, float(bool(indices)))
+
+    @abstractmethod
+    def _stock_sample(
+        self, sample: MultiTaskDataSample, input_hw: tuple[int, int], is_labelled: bool, device: torch.device
+    ) -> BaseDataElement:
+        """Build a ``DetDataSample`` or ``SegDataSample``; an empty one where nothing is labelled."""
 
     def weighted(self, losses: dict[str, Any], factor: float | Tensor) -> Losses:
         """Sum losses that are lists, drop what is no loss, and scale.

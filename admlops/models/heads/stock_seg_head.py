@@ -54,23 +54,7 @@ class StockSegHead(StockHead):
         """
         return (self.stock(feats),)
 
-    def make_targets(self, samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]) -> StockTargets:
-        """Build the ``SegDataSample`` of each labelled sample.
-
-        Args:
-            samples: The batch.
-            input_hw: Height and width of the padded batch, px.
-
-        Returns:
-            The targets; the normalizer counts the labelled samples.
-        """
-        indices = self.labelled_indices(samples)
-        device = next(self.stock.parameters()).device
-        chosen = indices or [0]
-        stock_samples = [self._seg_sample(samples[i], input_hw, bool(indices), device) for i in chosen]
-        return StockTargets(torch.tensor([float(len(indices))], device=device), chosen, stock_samples, float(bool(indices)))
-
-    def _seg_sample(
+    def _stock_sample(
         self, sample: MultiTaskDataSample, input_hw: tuple[int, int], is_labelled: bool, device: torch.device
     ) -> BaseDataElement:
         from mmseg.structures import SegDataSample
