@@ -107,6 +107,7 @@ setup(
         "PyYAML>=6",
     ],
     extras_require={
+        "deploy": read_requirements("deploy"),
         "lidar": read_requirements("lidar"),
         "mim": read_requirements("mminstall"),
         "s3": read_requirements("s3"),

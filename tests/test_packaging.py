@@ -71,7 +71,7 @@ def test_metadata_names_no_package_that_depends_on_the_machine(installed):
     required = [line for line in dependencies if "extra ==" not in line]
     assert any(line.startswith("numpy") for line in required)
     assert [line for line in required if line.startswith(("torch", "mm", "opencv"))] == []
-    assert {"lidar", "mim", "s3", "tests"} <= {line.split()[1] for line in lines if line.startswith("Provides-Extra")}
+    assert {"deploy", "lidar", "mim", "s3", "tests"} <= {line.split()[1] for line in lines if line.startswith("Provides-Extra")}
 
 
 def test_mim_trains_and_tests(installed, tiny_release, tmp_path):

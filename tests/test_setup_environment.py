@@ -16,7 +16,7 @@ from admlops.errors import ConfigError, MachineError
 from admlops.project import link_folder
 
 ROOT = Path(__file__).resolve().parents[1]
-PIN_FILES = ("build", "torch", "runtime", "openmmlab", "mmcv", "tests", "constraints")
+PIN_FILES = ("build", "torch", "runtime", "openmmlab", "mmcv", "deploy", "tests", "constraints")
 
 
 def load_set_up():
@@ -186,7 +186,7 @@ def checkout(tmp_path, monkeypatch):
     return run
 
 
-ALL_STEPS = ["venv", "build", "torch", "runtime", "openmmlab", "mmcv", "tests", "admlops"]
+ALL_STEPS = ["venv", "build", "torch", "runtime", "openmmlab", "mmcv", "deploy", "tests", "admlops"]
 
 
 def test_second_run_repeats_nothing(checkout, capsys):
@@ -198,7 +198,7 @@ def test_second_run_repeats_nothing(checkout, capsys):
 
 @pytest.mark.parametrize(
     ("name", "steps"),
-    [("tests", ["tests"]), ("torch", ["torch", "mmcv"]), ("build", ["build"]), ("constraints", ["runtime", "tests"])],
+    [("tests", ["tests"]), ("torch", ["torch", "mmcv"]), ("build", ["build"]), ("constraints", ["runtime", "deploy", "tests"])],
 )
 def test_a_changed_pin_repeats_what_depends_on_it(checkout, name, steps):
     checkout()
@@ -212,7 +212,7 @@ def test_a_changed_pin_repeats_what_depends_on_it(checkout, name, steps):
 def test_what_was_finished_before_a_failure_is_kept(checkout):
     with pytest.raises(MachineError):
         checkout(broken="mmcv")
-    assert checkout() == ["mmcv", "tests", "admlops"]
+    assert checkout() == ["mmcv", "deploy", "tests", "admlops"]
 
 
 def test_a_moved_checkout_is_set_up_anew(checkout):

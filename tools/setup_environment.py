@@ -249,7 +249,7 @@ class Environment:
     def steps(self) -> Iterator[Step]:
         """List the steps in their order."""
         pins = {name: read_pins(self.requirements / f"{name}.txt") for name in (
-            "build", "torch", "runtime", "openmmlab", "mmcv", "tests", "constraints",
+            "build", "torch", "runtime", "openmmlab", "mmcv", "deploy", "tests", "constraints",
         )}  # fmt: skip
         python = "{}.{}".format(*sys.version_info[:2])
         torch = digest(python, pins["torch"], os.environ.get("ADMLOPS_TORCH_INDEX", ""))
@@ -263,6 +263,8 @@ class Environment:
         openmmlab = pins["openmmlab"].replace("\n", ", ")
         yield Step("openmmlab", openmmlab, digest(openmmlab), self.install_pins("openmmlab", "--no-deps"))
         yield Step("mmcv", f"{pins['mmcv']} with CPU operators", digest(torch, pins["mmcv"]), self.install_mmcv)
+        deploy_key = digest(pins["deploy"], pins["constraints"])
+        yield Step("deploy", "export and its runtimes (ONNX Runtime, OpenVINO)", deploy_key, self.install_pins("deploy"))
         tests_key = digest(pins["tests"], pins["constraints"])
         yield Step("tests", "test tools (pytest, ruff, mypy, ...)", tests_key, self.install_pins("tests"))
         yield Step("admlops", "this package, editable", digest(packaging, str(self.root)), self.install_package)
