@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import subprocess
 import sys
@@ -31,6 +32,7 @@ def run(*command: str) -> None:
 
 def main() -> None:
     """Run the four steps, print the results and where they are."""
+    argparse.ArgumentParser(description=__doc__).parse_args()
     start_s = time.monotonic()
     root = project_root()
     work_dir = Path("work_dirs/4pe_resize/multitask_demo")
