@@ -26,27 +26,36 @@ def power_of_two_above(values: Tensor) -> Tensor:
     return torch.ldexp(torch.ones_like(values), exponent - (mantissa == 0.5).to(exponent.dtype))
 
 
-class _RoundStraightThrough(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, values: Tensor, rounding: str) -> Tensor:
-        return ROUNDINGS[rounding].values(values)
+class _RoundToGrid(torch.autograd.Function):
+    """A few vectorised passes; torch's fused ``fake_quantize`` takes fifteen times as long on a CPU."""
 
     @staticmethod
-    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None]:
-        return grads[0], None
+    def forward(ctx: Any, values: Tensor, scale: Tensor, low: int, high: int, rounding: str) -> Tensor:
+        whole = ROUNDINGS[rounding].values(values / scale)
+        ctx.save_for_backward(whole)
+        ctx.bounds = (low - 0.5, high + 0.5)
+        return whole.clamp(low, high).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, None, None, None, None]:
+        (whole,) = ctx.saved_tensors
+        return torch.ops.aten.hardtanh_backward(grads[0], whole, *ctx.bounds), None, None, None, None
 
 
-def round_straight_through(values: Tensor, rounding: str) -> Tensor:
-    """Round; the gradient passes as if it had not.
+def round_to_grid(values: Tensor, scale: Tensor, low: int, high: int, rounding: str) -> Tensor:
+    """Round to the nearest value on a grid; the gradient passes where the grid reaches.
 
     Args:
         values: Floats.
+        scale: Distance of the grid's values, broadcast.
+        low: Smallest integer.
+        high: Largest integer.
         rounding: A name in ``ROUNDINGS``.
 
     Returns:
-        Whole numbers.
+        ``q * scale`` with whole ``q`` from ``low`` to ``high``.
     """
-    rounded: Tensor = _RoundStraightThrough.apply(values, rounding)  # type: ignore[no-untyped-call]
+    rounded: Tensor = _RoundToGrid.apply(values, scale, low, high, rounding)  # type: ignore[no-untyped-call]
     return rounded
 
 
@@ -116,13 +125,14 @@ class ActivationQuantizer(nn.Module):
         """Let a tensor move the range.
 
         Args:
-            feat: Activations.
+            feat: Activations; behind a ReLU that is left to the quantizer, also negative ones.
             momentum: How far; None takes the larger of both.
         """
         if self.fixed:
             return
-        low, high = torch.aminmax(feat.detach())
-        seen = torch.maximum(-low, high).float()
+        seen = feat.detach().amax().clamp(min=0).float()
+        if self.low < 0:
+            seen = torch.maximum(seen, -feat.detach().amin().float())
         if momentum is None:
             moved = torch.maximum(self.amax, seen)
         else:
@@ -142,18 +152,8 @@ class ActivationQuantizer(nn.Module):
             self.observe(feat, momentum=None)
             return feat
         if not self.training and not torch.is_grad_enabled():
-            scale = torch.tensor(self.grid().scale, device=feat.device)
-            return ROUNDINGS[self.spec.rounding].values(feat / scale).clamp(self.low, self.high) * scale
-        scale = self.scale()
-        rounded = self._round_with_gradient(feat, scale)
+            self.grid()  # is there one?
+        rounded = round_to_grid(feat, self.scale(), self.low, self.high, self.spec.rounding)
         if self.training and self.observing:
             self.observe(feat, self.spec.momentum)
         return rounded
-
-    def _round_with_gradient(self, feat: Tensor, scale: Tensor) -> Tensor:
-        if self.spec.rounding == "half_even":
-            # One fused pass over memory; its rounding is half to even.
-            zero_point = torch.zeros((), dtype=torch.int32, device=feat.device)
-            return torch.fake_quantize_per_tensor_affine(feat, scale, zero_point, self.low, self.high)
-        inside = torch.clamp(feat, self.low * scale, self.high * scale)
-        return round_straight_through(inside / scale, self.spec.rounding) * scale

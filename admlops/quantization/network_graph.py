@@ -260,15 +260,19 @@ class NetworkGraph:
             QuantizationError: They do not belong together.
         """
         nodes: list[Node] = []
+        where = "its structure"
         try:
             for entry in structure["nodes"]:
+                where = str(entry.get("name", f"node {len(nodes)}"))
                 node_type = NODE_TYPES[entry["kind"]]
                 values = {field.name: _load_field(field.name, entry, tensors) for field in fields(node_type)}
                 nodes.append(node_type(**values))
+            where = "its structure"
             head = {key: structure[key] for key in ("outputs", "rounding", "power_of_two")}
-        except (KeyError, TypeError) as error:
+        except (AttributeError, KeyError, TypeError) as error:
             raise QuantizationError(
                 "the integer network is incomplete",
+                where=where,
                 got=f"{type(error).__name__}: {error}",
                 remedy="make it again with step 3",
             ) from error

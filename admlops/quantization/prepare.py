@@ -57,8 +57,8 @@ def prepare(model: nn.Module, spec: QuantSpec, example_BCHW: Tensor | None = Non
     if any(isinstance(module, SimulatedConv) for module in model.modules()):
         raise QuantizationError("the network is prepared already")
     found = trace(model, example_BCHW)
+    _refuse_hazards(model, found)
     bare = _accumulator_operands(found)
-    _refuse_hazards(found)
     swapped = {call.name: _simulate(call, found, bare, spec) for call in found.calls}
     for call in found.calls:
         module = swapped[call.name]
@@ -160,13 +160,21 @@ def absorb_bn(model: nn.Module, names: Sequence[str]) -> None:
         owners[name].absorb_bn()
 
 
-def _refuse_hazards(found: Trace) -> None:
+def _refuse_hazards(model: nn.Module, found: Trace) -> None:
     hazards = list(dict.fromkeys(found.foreign))
+    names: dict[nn.Module, list[str]] = {}
+    for name, module in model.named_modules(remove_duplicate=False):
+        names.setdefault(module, []).append(name)
+    owners: dict[nn.Parameter, str] = {}
     for call in found.calls:
-        if call.kind == "conv" and isinstance(parts := conv_parts(call.module), str):
-            hazards.append(f"{call.name}: {parts}")
-        if call.kind != "input" and IMAGE in call.inputs:
-            hazards.append(f"{call.name}: reads the picture without a NetworkInput before it, so it knows no scale")
+        if call.kind == "conv":
+            parts = conv_parts(call.module)
+            if isinstance(parts, str):
+                hazards.append(f"{call.name}: {parts}")
+            elif (owner := owners.setdefault(parts.conv.weight, call.name)) != call.name:
+                hazards.append(f"{call.name}: shares its weights with {owner}, which absorbs another BN")
+        if len(names[call.module]) > 1 and call.kind not in TRANSPARENT:
+            hazards.append(f"{call.name}: is one module under several names, {', '.join(names[call.module])}")
     if not found.calls:
         hazards.append("the network calls none of the layers that integers know")
     if hazards:
@@ -193,7 +201,7 @@ def _accumulator_operands(found: Trace) -> dict[str, str]:
         if call.kind == "add":
             first, second = call.inputs
             for operand, other in ((first, second), (second, first)):
-                if _is_bare_conv(operand, found):
+                if operand != other and _is_bare_conv(operand, found):
                     chosen[operand] = other
                     break
     return chosen

@@ -17,7 +17,7 @@ class Rounding:
     """One way to round.
 
     Attributes:
-        values: Rounds a float tensor to whole numbers.
+        values: Rounds a float tensor to whole numbers; may overwrite it.
         shift: Divides an integer tensor by ``2 ** bits`` (a tensor of at least 1, broadcast) and rounds.
     """
 
@@ -33,7 +33,7 @@ def _half_even_shift(integers: Tensor, bits: Tensor) -> Tensor:
 
 
 def _half_up_values(values: Tensor) -> Tensor:
-    return torch.floor(values + 0.5)
+    return values.add_(0.5).floor_()
 
 
 def _half_up_shift(integers: Tensor, bits: Tensor) -> Tensor:
@@ -41,7 +41,7 @@ def _half_up_shift(integers: Tensor, bits: Tensor) -> Tensor:
 
 
 ROUNDINGS: Mapping[str, Rounding] = {
-    "half_even": Rounding(torch.round, _half_even_shift),
+    "half_even": Rounding(torch.round_, _half_even_shift),
     "half_up": Rounding(_half_up_values, _half_up_shift),
 }
 """By the name that a config gives: ``half_even`` is that of IEEE, ONNX and all runtimes; ``half_up`` adds a half and cuts."""

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from admlops.errors import QuantizationError
 from admlops.layers import Add, Concat
-from admlops.quantization.activation_quantizer import ActivationQuantizer, power_of_two_above, round_straight_through
+from admlops.quantization.activation_quantizer import ActivationQuantizer, power_of_two_above, round_to_grid
 from admlops.quantization.fold_bn import bn_factor, fold_bn
 from admlops.quantization.quant_spec import QuantSpec
 from admlops.quantization.rounding import ROUNDINGS
@@ -150,7 +150,8 @@ class SimulatedConv(nn.Module):
             feat_BCHW = self._differentiable(feat_BCHW)
         else:
             feat_BCHW = self._exact(feat_BCHW)
-        if self.act is not None:
+        # The quantizer of a ReLU's output begins at 0: it is the ReLU.
+        if self.act is not None and (self.out_quantizer is None or not self.simulate):
             feat_BCHW = self.act(feat_BCHW)
         return feat_BCHW if self.out_quantizer is None else self.out_quantizer(feat_BCHW)
 
@@ -167,8 +168,8 @@ class SimulatedConv(nn.Module):
         in_scale = self.in_quantizer.scale()
         scale_O = self.weight_scale(weight_OIHW, bias_O, in_scale)
         unit_O = in_scale * scale_O
-        whole_O = round_straight_through(bias_O / unit_O, self.spec.rounding)
-        return self._convolve(feat_BCHW, self._rounded_weight(weight_OIHW, scale_O), whole_O * unit_O)
+        bias_O = round_to_grid(bias_O, unit_O, -ACCUMULATOR_LIMIT, ACCUMULATOR_LIMIT, self.spec.rounding)
+        return self._convolve(feat_BCHW, self._rounded_weight(weight_OIHW, scale_O), bias_O)
 
     def _exact(self, feat_BCHW: Tensor) -> Tensor:
         in_scale = torch.tensor(self.in_quantizer.grid().scale, device=feat_BCHW.device)
@@ -178,11 +179,7 @@ class SimulatedConv(nn.Module):
 
     def _rounded_weight(self, weight_OIHW: Tensor, scale_O: Tensor) -> Tensor:
         high = self.spec.weight_high
-        if self.spec.rounding == "half_even":
-            zero_point_O = torch.zeros(len(scale_O), dtype=torch.int32, device=scale_O.device)
-            return torch.fake_quantize_per_channel_affine(weight_OIHW, scale_O, zero_point_O, 0, -high, high)
-        scale_O111 = scale_O.view(-1, 1, 1, 1)
-        return round_straight_through(weight_OIHW / scale_O111, self.spec.rounding).clamp(-high, high) * scale_O111
+        return round_to_grid(weight_OIHW, scale_O.view(-1, 1, 1, 1), -high, high, self.spec.rounding)
 
     def _convolve(self, feat_BCHW: Tensor, weight_OIHW: Tensor, bias_O: Tensor | None) -> Tensor:
         conv: Any = self.conv
@@ -216,7 +213,9 @@ class SimulatedAdd(nn.Module):
         Returns:
             The sum on the grid of ``out_quantizer``.
         """
-        rounded: Tensor = self.out_quantizer(self.add(a, b))
+        # The quantizer of a ReLU's output begins at 0: it is the ReLU.
+        total = a + b if self.out_quantizer.simulate else self.add(a, b)
+        rounded: Tensor = self.out_quantizer(total)
         return rounded
 
 

@@ -74,12 +74,16 @@ class _Watch(TorchFunctionMode):
         self.depth = 0
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        if self.depth:
+            return func(*args, **(kwargs or {}))
+        read = list(_tensors([args, kwargs or {}]))
+        versions = [_version(tensor) for tensor in read]
         result = func(*args, **(kwargs or {}))
-        if self.depth == 0:
-            read = list(_tensors([args, kwargs or {}]))
-            made = list(_tensors(result))
-            if made and not all(any(out is tensor for tensor in read) for out in made):
-                self.on_foreign(resolve_name(func) or getattr(func, "__name__", str(func)), read, made)
+        made = [tensor for tensor in _tensors(result) if not any(tensor is each for each in read)]
+        # An operation in place (``+=``, an assignment to a slice) makes no tensor, but another value of one.
+        made += [tensor for tensor, version in zip(read, versions, strict=True) if _version(tensor) != version]
+        if made:
+            self.on_foreign(resolve_name(func) or getattr(func, "__name__", str(func)), read, made)
         return result
 
 
@@ -98,17 +102,25 @@ class _Recorder:
         if kind_of(module) is not None:
             self.watch.depth += 1
 
-    def after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+    def after(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> Any:
         name, kind = self.scope.pop(), kind_of(module)
         if kind is None:
-            return
+            return output
+        if kind == "input":
+            # Another object, so that who reads the picture itself is told from who reads what this layer makes of it.
+            output = output.view_as(output)
         self.watch.depth -= 1
-        if self.watch.depth:
-            return
-        read = list(_tensors([args, kwargs]))
+        if self.watch.depth == 0:
+            self._note(name, kind, module, [args, kwargs], output)
+        return output
+
+    def _note(self, name: str, kind: str, module: nn.Module, given: Any, output: Any) -> None:
+        read = list(_tensors(given))
         known = [self.values[id(tensor)] for tensor in read if id(tensor) in self.values]
         if not known:
             return  # nothing of the picture
+        if hazard := self._hazard(kind, module, known, given):
+            self.trace.foreign.append(f"{name} ({type(module).__name__}): {hazard}")
         if len(known) < len(read):
             self.trace.foreign.append(f"{name} ({type(module).__name__}): reads a tensor that no quantized layer made")
         if kind == "identity":
@@ -121,6 +133,17 @@ class _Recorder:
         self.seen.add(name)
         self.trace.calls.append(Call(name, module, kind, tuple(known)))
         self._keep(output, name)
+
+    def _hazard(self, kind: str, module: Any, known: list[str], given: Any) -> str | None:
+        if kind == "input" and (known != [IMAGE] or self.trace.calls):
+            return "is not where the picture enters the network, once"
+        if kind != "input" and IMAGE in known:
+            return "reads the picture without a NetworkInput before it, so it knows no scale"
+        if kind == "conv" and (len(given[0]) != 1 or given[1]):
+            return "is called with more than a feature map"
+        if kind == "max_pool" and (module.ceil_mode or module.return_indices or module.dilation not in {1, (1, 1)}):
+            return "has ceil_mode, dilation or indices, which integers lack"
+        return None
 
     def _keep(self, tensor: Tensor, name: str) -> None:
         self.values[id(tensor)] = name
@@ -160,6 +183,8 @@ def trace(model: nn.Module, example_BCHW: Tensor | None = None) -> Trace:
     for name, tensor in _named_tensors(outputs):
         if id(tensor) in recorder.values:
             recorder.trace.outputs[name] = recorder.values[id(tensor)]
+        else:
+            recorder.trace.foreign.append(f"the network itself: its output {name!r} does not depend on the picture")
     return recorder.trace
 
 
@@ -181,6 +206,10 @@ def evaluating(model: nn.Module) -> Iterator[None]:
     finally:
         for module, mode in modes.items():
             module.training = mode
+
+
+def _version(tensor: Tensor) -> int:
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def _tensors(tree: Any) -> Iterator[Tensor]:
