@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 
 class Concat(nn.Module):
-    """Concatenation along the channel axis; its operands will share one scale when quantized."""
+    """Concatenation along the channel axis; when quantized, its operands move to one grid."""
 
     def forward(self, *feats_BCHW: Tensor) -> Tensor:
         """Concatenate feature maps of the same batch, height and width.
