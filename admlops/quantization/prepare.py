@@ -165,7 +165,7 @@ def _refuse_hazards(model: nn.Module, found: Trace) -> None:
     names: dict[nn.Module, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
         names.setdefault(module, []).append(name)
-    owners: dict[nn.Parameter, str] = {}
+    owners: dict[Tensor, str] = {}
     for call in found.calls:
         if call.kind == "conv":
             parts = conv_parts(call.module)
