@@ -243,12 +243,26 @@ class MultiTaskDetector(BaseModel):
         Returns:
             The same samples, with ``pred`` by task, on the CPU.
         """
-        input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
-        feats = self.extract_feat(inputs)
+        return self.interpret(self.raw_outputs(inputs), data_samples, (int(inputs.shape[-2]), int(inputs.shape[-1])))
+
+    def interpret(
+        self, raw: Mapping[str, Tensor], data_samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]
+    ) -> list[MultiTaskDataSample]:
+        """Make predictions of raw outputs, whoever computed them: this network, or its integers.
+
+        Args:
+            raw: What ``raw_outputs`` returns.
+            data_samples: B samples with ``ori_shape``, ``img_shape`` and ``input_from_original``.
+            input_hw: Height and width of the network's input, px.
+
+        Returns:
+            The same samples, with ``pred`` by task, on the CPU.
+        """
         metas = [sample.metainfo for sample in data_samples]
         preds = [TaskElements() for _ in data_samples]
         for branch in self.branches.values():
-            found = branch.head.predict(branch.select(feats), metas, input_hw, branch.allowed_classes)
+            own = [tensor for name, tensor in raw.items() if name.rpartition(".")[0] == branch.task.name]
+            found = branch.head.interpret(own, metas, input_hw, branch.allowed_classes)
             for pred, meta, element in zip(preds, metas, found, strict=True):
                 pred.set_data({branch.task.name: to_original(element.cpu(), meta, input_hw)})
         for sample, pred in zip(data_samples, preds, strict=True):

@@ -102,7 +102,6 @@ class BaseTaskHead(BaseModule):
             Losses by name; each name starts with ``loss``.
         """
 
-    @abstractmethod
     def predict(
         self, feats: Feats, metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
     ) -> list[BaseDataElement]:
@@ -110,6 +109,23 @@ class BaseTaskHead(BaseModule):
 
         Args:
             feats: The branch's levels.
+            metas: As ``interpret`` takes them.
+            input_hw: Height and width of the padded batch, px.
+            allowed_K: As ``interpret`` takes them.
+
+        Returns:
+            A sample each, as ``interpret`` gives it.
+        """
+        return self.interpret(self(feats), metas, input_hw, allowed_K)
+
+    @abstractmethod
+    def interpret(
+        self, raw: Sequence[Tensor], metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
+    ) -> list[BaseDataElement]:
+        """Make predictions of raw outputs, whoever computed them: the network, or its integers.
+
+        Args:
+            raw: What ``forward`` returns.
             metas: Metainfo a sample; ``img_shape`` is the valid part.
             input_hw: Height and width of the padded batch, px.
             allowed_K: (K,) bool, False for classes that no source ever labelled: they never win.

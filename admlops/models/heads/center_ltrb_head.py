@@ -191,13 +191,13 @@ class CenterLtrbHead(BaseTaskHead):
         raw_BD4 = raw_B4HW.flatten(2).gather(2, place_BD[:, None].expand(-1, 4, -1)).transpose(1, 2)
         return self.boxes_px(raw_BD4, place_BD // columns, place_BD % columns), scores_BD, labels_BD
 
-    def predict(
-        self, feats: Feats, metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
+    def interpret(
+        self, raw: Sequence[Tensor], metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
     ) -> list[BaseDataElement]:
         """Detect.
 
         Args:
-            feats: One level, (B, C, H, W).
+            raw: Class logits (B, K, H, W) and raw distances (B, 4, H, W).
             metas: Metainfo a sample.
             input_hw: Height and width of the padded batch, px.
             allowed_K: (K,) bool, classes that may be detected.
@@ -205,7 +205,7 @@ class CenterLtrbHead(BaseTaskHead):
         Returns:
             ``InstanceData`` a sample; centres outside the valid part are dropped.
         """
-        logits_BKHW, raw_B4HW = (output.float() for output in self(feats))
+        logits_BKHW, raw_B4HW = (output.float() for output in raw)
         boxes, scores, labels = self.decode(logits_BKHW, raw_B4HW, allowed_K)
         results: list[BaseDataElement] = []
         for index, meta in enumerate(metas):

@@ -237,13 +237,13 @@ class SegHead(BaseTaskHead):
         # On a CPU argmax over channels takes ten times as long.
         return logits_BKHW.max(dim=1).indices.to(torch.uint8)
 
-    def predict(
-        self, feats: Feats, metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
+    def interpret(
+        self, raw: Sequence[Tensor], metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
     ) -> list[BaseDataElement]:
         """Segment.
 
         Args:
-            feats: One level, (B, C, H, W).
+            raw: Logits (B, K, H, W), alone.
             metas: Metainfo a sample, unused.
             input_hw: Height and width of the padded batch, px.
             allowed_K: (K,) bool, channels that may win.
@@ -251,5 +251,5 @@ class SegHead(BaseTaskHead):
         Returns:
             ``PixelData`` a sample, over the whole padded input.
         """
-        masks = self.decode(self(feats)[0].float(), input_hw, allowed_K)
+        masks = self.decode(raw[0].float(), input_hw, allowed_K)
         return [PixelData(data=mask[None]) for mask in masks]

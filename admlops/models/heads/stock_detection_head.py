@@ -66,13 +66,13 @@ class StockDetectionHead(StockHead):
         subset = tuple(feat[target.indices] for feat in feats)
         return self.weighted(self.stock.loss(subset, target.samples), target.weight)
 
-    def predict(
-        self, feats: Feats, metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
+    def interpret(
+        self, raw: Sequence[Tensor], metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
     ) -> list[BaseDataElement]:
         """Detect with the stock head's post-processing.
 
         Args:
-            feats: The branch's levels.
+            raw: The stock head's tensors, its lists flattened.
             metas: Metainfo a sample.
             input_hw: Height and width of the padded batch, px.
             allowed_K: (K,) bool, classes that may be detected.
@@ -80,8 +80,10 @@ class StockDetectionHead(StockHead):
         Returns:
             ``InstanceData`` a sample, on the CPU.
         """
+        levels = getattr(getattr(self.stock, "prior_generator", None), "num_levels", 1)
         # On the CPU and in float32: mmcv's NMS is built for nothing else.
-        outputs = _to_cpu(self.stock(feats))
+        tensors = [tensor.float().cpu() for tensor in raw]
+        outputs = [tensors[first : first + levels] for first in range(0, len(tensors), levels)]
         allowed_K = allowed_K.cpu()
         found = self.stock.predict_by_feat(*outputs, batch_img_metas=[det_meta(m, input_hw) for m in metas], rescale=False)
         results: list[BaseDataElement] = []
@@ -90,12 +92,6 @@ class StockDetectionHead(StockHead):
             fields = {name: instances[name][keep] for name in ("bboxes", "scores", "labels")}
             results.append(InstanceData(**fields))
         return results
-
-
-def _to_cpu(outputs: Any) -> Any:
-    if isinstance(outputs, Tensor):
-        return outputs.float().cpu()
-    return type(outputs)(_to_cpu(output) for output in outputs) if isinstance(outputs, list | tuple) else outputs
 
 
 def det_meta(meta: Mapping[str, Any], input_hw: tuple[int, int]) -> dict[str, Any]:

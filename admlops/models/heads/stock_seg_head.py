@@ -85,13 +85,13 @@ class StockSegHead(StockHead):
         factor = target.weight * len(target.indices) / normalizers[0]
         return self.weighted(self.stock.loss(subset, target.samples, train_cfg=None), factor)
 
-    def predict(
-        self, feats: Feats, metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
+    def interpret(
+        self, raw: Sequence[Tensor], metas: Sequence[Mapping[str, Any]], input_hw: tuple[int, int], allowed_K: Tensor
     ) -> list[BaseDataElement]:
         """Segment.
 
         Args:
-            feats: The branch's levels.
+            raw: Logits (B, K, H, W), alone.
             metas: Metainfo a sample, unused.
             input_hw: Height and width of the padded batch, px.
             allowed_K: (K,) bool, channels that may win.
@@ -99,8 +99,6 @@ class StockSegHead(StockHead):
         Returns:
             ``PixelData`` a sample, over the whole padded input.
         """
-        logits_BKHW = F.interpolate(
-            self.stock(feats).float(), input_hw, mode="bilinear", align_corners=self.stock.align_corners
-        )
+        logits_BKHW = F.interpolate(raw[0].float(), input_hw, mode="bilinear", align_corners=self.stock.align_corners)
         masks = masked_logits(logits_BKHW, allowed_K[None]).max(dim=1).indices.to(torch.uint8)
         return [PixelData(data=mask[None]) for mask in masks]
