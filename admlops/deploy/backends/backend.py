@@ -1,0 +1,127 @@
+"""What all runtimes have in common: an image goes in, named arrays come out."""
+
+from __future__ import annotations
+
+import importlib
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from admlops.deploy.contract import Contract
+from admlops.deploy.onnx_file import ExportedModel, read_model
+from admlops.deploy.processor import check_weight_bits
+from admlops.errors import ConfigError, ExportError, MachineError, nearest
+
+BACKENDS: Mapping[str, tuple[str, str]] = MappingProxyType(
+    {
+        "onnxruntime": ("admlops.deploy.backends.onnxruntime_backend", "OnnxRuntimeBackend"),
+        "openvino": ("admlops.deploy.backends.openvino_backend", "OpenVinoBackend"),
+        "tensorrt": ("admlops.deploy.backends.tensorrt_backend", "TensorRtBackend"),
+    }
+)
+"""Module and class by name."""
+
+
+class Backend(ABC):
+    """An exported file, ready to run. May be called from several threads at once.
+
+    Attributes:
+        contract: What the file says of itself.
+
+    Args:
+        model: What the file holds.
+    """
+
+    def __init__(self, model: ExportedModel) -> None:
+        self.contract: Contract = model.contract
+
+    def __call__(self, image_HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Run the network.
+
+        Args:
+            image_HW3: uint8 (H, W, 3), BGR, of the network's input size.
+
+        Returns:
+            The graph's outputs by name; own copies.
+
+        Raises:
+            ExportError: The image has another size or type.
+        """
+        shape = (*self.contract.geometry.input_hw, 3)
+        if image_HW3.shape != shape or image_HW3.dtype != np.uint8:
+            raise ExportError(
+                "the image is not the network's input",
+                expected=f"uint8 {shape}",
+                got=f"{image_HW3.dtype} {image_HW3.shape}",
+                remedy="bring it to that size with the file's geometry, as admlops.deploy.Predictor does",
+            )
+        return self._run(np.ascontiguousarray(image_HW3[np.newaxis]))
+
+    @abstractmethod
+    def _run(self, image_1HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+        """Run the network on one image of the right size."""
+
+
+def open_backend(path: str | Path, backend: str | None = None, **options: Any) -> Backend:
+    """Open an exported file and run it once, so that the first image is as fast as the next.
+
+    Args:
+        path: The file.
+        backend: A name in ``BACKENDS``; by default the runtime that the file was written for.
+        **options: Of the backend's class.
+
+    Returns:
+        The network, ready to run.
+
+    Raises:
+        ConfigError: There is no such backend, or it has no such option.
+        ExportError: The file cannot be used, or was written for another runtime.
+        MachineError: The runtime is not installed, or the processor would saturate.
+    """
+    model = read_model(path)
+    name = backend or model.target
+    if name not in BACKENDS:
+        raise ConfigError("there is no such backend", where=path, got=name, remedy=nearest(name, BACKENDS))
+    quantization = model.contract.quantization
+    if quantization is not None:
+        if name != model.target:
+            raise ExportError(
+                "the integers in the file are written for another runtime",
+                where=path,
+                expected=name,
+                got=model.target,
+                remedy=f"export the network again with --backend {name}, or run the file with {model.target}",
+            )
+        check_weight_bits(quantization.weight_bits, name)
+    module, class_name = BACKENDS[name]
+    backend_class = getattr(importlib.import_module(module), class_name)
+    try:
+        opened: Backend = backend_class(model, **options)
+    except TypeError as error:
+        raise ConfigError(f"the backend {name} has no such option", got=error) from error
+    opened(np.full((*model.contract.geometry.input_hw, 3), 128, np.uint8))
+    return opened
+
+
+def import_runtime(package: str) -> ModuleType:
+    """Import a runtime.
+
+    Args:
+        package: Name of the package.
+
+    Returns:
+        The module.
+
+    Raises:
+        MachineError: It is not installed.
+    """
+    try:
+        return importlib.import_module(package)
+    except ImportError as error:
+        extra = "pip install -e .[deploy]" if package != "tensorrt" else "pip install tensorrt, of the version for your driver"
+        raise MachineError(f"the package {package} cannot be imported", got=error, remedy=extra) from error
