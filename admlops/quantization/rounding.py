@@ -33,7 +33,9 @@ def _half_even_shift(integers: Tensor, bits: Tensor) -> Tensor:
 
 
 def _half_up_values(values: Tensor) -> Tensor:
-    return values.add_(0.5).floor_()
+    # Not floor(values + 0.5): just below a half, that sum is itself rounded up.
+    floor = torch.floor(values)
+    return floor.add_(values.sub_(floor) >= 0.5)
 
 
 def _half_up_shift(integers: Tensor, bits: Tensor) -> Tensor:
