@@ -38,6 +38,20 @@ def test_a_convolution_by_hand():
     assert layer(feat).item() == 87 / 128
 
 
+def test_the_accumulator_is_whole_with_arbitrary_scales():
+    # For one scale in ten (255 * s) / s isn't 255; 400 products with 127 would bring the sum to another whole number.
+    scales = torch.linspace(0.1, 0.2, 100)
+    scale = scales[(255 * scales) / scales != 255][0]
+    layer = simulated([[1.0] * 400], [0.0], scale.item(), power_of_two=False)
+    layer.in_quantizer.amax.copy_(255 * scale)
+    layer.out_quantizer = None
+    q, _, weight_scale = layer.integers()
+    assert q.unique().tolist() == [127]
+    assert layer.in_quantizer.grid().scale == scale
+    with torch.no_grad():
+        assert layer((255 * scale).expand(1, 400, 1, 1)).item() == (scale * weight_scale * (400 * 127 * 255)).item()
+
+
 def test_a_relu_and_its_grid():
     layer = simulated([[-1.0], [1.0]], [0.0, 0.0], amax=1.0, act=nn.ReLU(inplace=True))
     with torch.no_grad():
@@ -104,7 +118,7 @@ def test_half_precision_around_it_changes_nothing():
 
 
 def test_training_normalises_by_the_batch():
-    bn = nn.BatchNorm2d(1, eps=0)
+    bn = nn.BatchNorm2d(1, eps=1e-12)
     bn.running_var.fill_(4)
     layer = simulated([[0.3]], [0.0], amax=2.0, bn=bn).train()
     seen = []
