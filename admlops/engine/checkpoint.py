@@ -21,6 +21,7 @@ import torch
 from mmengine.logging.history_buffer import HistoryBuffer
 from mmengine.optim.scheduler import OneCycleLR
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
+from torch import Tensor, nn
 
 from admlops.errors import CheckpointError
 
@@ -130,6 +131,53 @@ def refusals_explained(path: object) -> Iterator[None]:
             got=str(error).splitlines()[0] if str(error) else "end of file",
             remedy="copy it again, or resume from an older one",
         ) from error
+
+
+def check_fit(network: nn.Module, weights: Mapping[str, Tensor], path: str | Path, strict: bool = False) -> None:
+    """Refuse weights that a network cannot take.
+
+    Args:
+        network: The network.
+        weights: Tensors by name.
+        path: Their file, for the message.
+        strict: Whether tensors that the network does not have are refused too.
+
+    Raises:
+        CheckpointError: Tensors are missing, of another shape, or unknown.
+    """
+    own = network.state_dict()
+    faults = {
+        "missing": [name for name in own if name not in weights],
+        "of another shape": [name for name in own if name in weights and own[name].shape != weights[name].shape],
+        "unknown to the network": [name for name in weights if name not in own] if strict else [],
+    }
+    if any(faults.values()):
+        raise CheckpointError(
+            "the checkpoint does not fit the config's network",
+            where=path,
+            expected=f"the {len(own)} tensors of the network",
+            got="; ".join(f"{len(names)} {fault}, such as {names[0]}" for fault, names in faults.items() if names),
+            remedy="give the config that the checkpoint was trained with",
+        )
+
+
+def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Write a checkpoint whole or not at all.
+
+    Args:
+        checkpoint: Its content; what is not plain is left out.
+        path: The file.
+    """
+    file = Path(path)
+    part = file.with_name(f".{file.name}.part")
+    try:
+        with part.open("wb") as handle:
+            torch.save(plain(checkpoint), handle)
+            handle.flush()
+            os.fsync(handle.fileno())
+        part.replace(file)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def _forbidden_name(message: str) -> str:

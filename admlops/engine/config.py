@@ -11,12 +11,16 @@ from typing import Any
 from mmengine.config import Config
 
 from admlops.engine.config_check import (
+    RUNNER_KEYS,
     addable_keys,
     check_config,
     config_paths,
 )
 from admlops.errors import ConfigError, nearest
 from admlops.project import find_in_project, project_root
+
+FLOAT_STEP = "with-bn"
+"""Name of the only step of a config without ``solver``, and of checkpoints that do not say."""
 
 
 def load_config(
@@ -42,7 +46,7 @@ def load_config(
         raise ConfigError("no such config", where=file, remedy=nearest(str(file), siblings))
     cfg = Config.fromfile(file)
     for option, value in (options or {}).items():
-        _check_option(cfg, option, value)
+        _check_option(cfg, option, value, step)
     if options:
         # mmengine merges dicts; an option takes the place of what was there.
         cfg.merge_from_dict(
@@ -74,15 +78,19 @@ def apply_step(cfg: Config, step: int) -> None:
     Raises:
         ConfigError: No such step.
     """
-    solver = cfg.get("solver")
-    if solver is None:
-        return
+    cfg.step = step
+    solver = cfg.get("solver") or [{"name": FLOAT_STEP}]
     if not 0 <= step < len(solver):
-        names = ", ".join(f"{i} {entry['name']}" for i, entry in enumerate(solver))
-        raise ConfigError(f"the config has no step {step}", where=cfg.filename, expected=names)
-    for key, value in solver[step].items():
-        if key != "name":
-            cfg[key] = value
+        raise ConfigError(
+            f"the config has no step {step}",
+            where=cfg.filename,
+            expected=", ".join(f"{i} {entry['name']}" for i, entry in enumerate(solver)),
+            remedy="add it to the solver: `quantized_steps` of configs/_base_/quantization.py builds those to integers",
+        )
+    if not cfg.get("solver"):
+        return
+    for key in RUNNER_KEYS & set(solver[step]):
+        cfg[key] = solver[step][key]
     name = solver[step]["name"]
     if (cfg.get("default_hooks") or {}).get("checkpoint") is not None:
         cfg.merge_from_dict({"default_hooks.checkpoint.filename_tmpl": f"{name}-{{:04d}}.pth"})
@@ -113,8 +121,17 @@ def parse_options(options: Sequence[str]) -> dict[str, Any]:
     return parsed
 
 
-def _check_option(cfg: Config, option: str, value: Any) -> None:
+def _check_option(cfg: Config, option: str, value: Any, step: int) -> None:
     keys = option.split(".")
+    solver = cfg.get("solver") or []
+    if step < len(solver) and keys[0] in solver[step] and keys[0] in cfg:
+        raise ConfigError(
+            f"nobody reads the option {option!r}",
+            where=cfg.filename,
+            expected="a value that the step does not replace",
+            got=f"{option}={value!r} for step {step}, which has its own {keys[0]}",
+            remedy=f"what works is solver.{step}.{option}",
+        )
     node: Any = cfg.to_dict()
     for depth, key in enumerate(keys):
         last = depth == len(keys) - 1

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
@@ -19,6 +20,7 @@ from torch.utils.data import DataLoader
 
 from admlops import registry
 from admlops.errors import ConfigError, nearest
+from admlops.quantization import QuantSpec
 
 TOOL_KEYS = frozenset(
     {
@@ -29,8 +31,10 @@ TOOL_KEYS = frozenset(
         "efficient_conv_bn_eval",
         "fusion_bn_patterns",
         "model_wrapper_cfg",
+        "quantization",
         "require_clean",
         "solver",
+        "step",
         "sync_bn",
         "work_dir",
     }
@@ -66,7 +70,10 @@ _RUNNER_KEYS = {
     "default_hooks": {"priority"},
     "param_scheduler": {"convert_to_iter_based"},
 }
-_SOLVER_KEYS = {"name", "train_cfg", "optim_wrapper", "param_scheduler"}
+
+RUNNER_KEYS = frozenset({"train_cfg", "optim_wrapper", "param_scheduler"})
+"""What a step of ``solver`` gives to the runner, in place of the config's own."""
+
 
 # Dicts that carry no type, by the last key of their path; all their keys are known.
 _UNTYPED: dict[str, set[str]] = {
@@ -83,7 +90,10 @@ _UNTYPED: dict[str, set[str]] = {
     "clip_grad": {"max_norm", "norm_type", "error_if_nonfinite", "foreach", "clip_value"},
     "default_hooks": {"runtime_info", "timer", "sampler_seed", "logger", "param_scheduler", "checkpoint", "visualization"},
     "data_release": {"root", "repo", "ref", "kind", "tasks"},
-    "solver": _SOLVER_KEYS,
+    "solver": {"name", "observers", "conversion"} | RUNNER_KEYS,
+    "observers": {"calibration_batches", "observe_until"},
+    "conversion": {"check_images"},
+    "quantization": {field.name for field in fields(QuantSpec)},
     "branch": {"task", "head", "in_levels", "loss_weight", "skip_partial"},
 }
 

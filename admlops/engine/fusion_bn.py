@@ -21,8 +21,10 @@ def match_fusion_bn(model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> 
     Returns:
         Names of BN layers by step.
 
+    A pattern for a part that the network could have and has not (``neck.*`` of one without neck) matches nothing.
+
     Raises:
-        ConfigError: A pattern matches no BN layer, or two steps absorb the same one.
+        ConfigError: Another pattern matches no BN layer, or two steps absorb the same one.
     """
     names = [name for name, module in model.named_modules() if isinstance(module, _BatchNorm)]
     absorbed: dict[str, list[str]] = {}
@@ -31,7 +33,7 @@ def match_fusion_bn(model: nn.Module, patterns: Mapping[str, Sequence[str]]) -> 
         absorbed[step] = []
         for glob in globs:
             matched = [name for name in names if fnmatchcase(name, glob)]
-            if not matched:
+            if not matched and getattr(model, glob.split(".", 1)[0], model) is not None:
                 prefixes = {f"{name.split('.', 1)[0]}.*" for name in names}
                 raise ConfigError(
                     f"the pattern {glob!r} matches no BN layer of the network",

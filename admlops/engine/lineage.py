@@ -49,14 +49,15 @@ class RunLineage:
         self._loaded: tuple[str, Mapping[str, Any]] | None = None
         self._data: dict[str, dict[str, Any]] = {}
 
-    def note_config(self, filename: str | None, text: str) -> None:
+    def note_config(self, filename: str | None, text: str, dumped: str) -> None:
         """Remember the config as it was dumped.
 
         Args:
             filename: The file that it came from.
             text: What was dumped.
+            dumped: Name of the file that it was dumped into, beside the checkpoints.
         """
-        self.config = {"file": _in_project(filename), "sha256": config_sha256(text)}
+        self.config = {"file": _in_project(filename), "sha256": config_sha256(text), "dumped": dumped}
 
     def note_loaded(self, path: str, checkpoint: Mapping[str, Any]) -> None:
         """Remember which weights the run started from, or tests.

@@ -41,6 +41,9 @@ def shorten(cfg: Config) -> None:
             hook.update(sources=None, num_batches=NUM_EVAL_BATCHES)
     for name in ("val_dataloader", "test_dataloader"):
         cfg[name].num_batch_per_epoch = NUM_EVAL_BATCHES
+    for step in cfg.get("solver") or []:
+        if step.get("observers"):
+            step.observers.calibration_batches = NUM_EVAL_BATCHES
     cfg.train_cfg.max_iters = NUM_ITERS
     cfg.train_cfg.val_interval = NUM_ITERS
     cfg.default_hooks.logger.interval = 1

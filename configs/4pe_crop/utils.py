@@ -4,9 +4,9 @@ The resize network looks at near, large objects; this one at far, small ones, in
 resized, whatever the size of an image: a larger one is cut, a smaller one padded on the right and below. Validation sees the
 whole image; a deployed model the window of ``ExportGeometry``, around the horizon.
 
-Single-task files hold what is special to a task; ``multitask.py`` holds what is special to a training (solver, run-time,
-``fusion_bn_patterns``). Variables that only build others, and helpers, are deleted at the end of each of them. What this
-network and ``4pe_resize`` have in common is built in ``_base_/camera_network.py``.
+Single-task files hold what is special to a task; ``multitask.py`` holds what is special to a training (its steps,
+run-time). Variables that only build others, and helpers, are deleted at the end of each of them. What this network and
+``4pe_resize`` have in common is built in ``_base_/camera_network.py``.
 """
 
 from mmengine.config import read_base
@@ -16,6 +16,7 @@ from admlops.datasets.transforms import LoadImage, RandomCrop
 with read_base():
     from .._base_.camera_network import *
     from .._base_.default_runtime import *
+    from .._base_.quantization import fusion_bn_patterns, quantization, solver
     from .._base_.schedules import one_cycle
 
 # ---- what you change first -------------------------------------------------------------------------------------------

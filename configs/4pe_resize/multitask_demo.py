@@ -3,6 +3,7 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.quantization import quantized_steps
     from .multitask import *
     from .utils import (
         eval_loader,
@@ -23,7 +24,8 @@ train_dataloader = train_loader(
 val_dataloader = test_dataloader = eval_loader(tasks, resize_hw=(270, 570), load_threads=1)
 solver = [
     dict(name="with-bn", **one_cycle(max_iters=1300, val_interval=1300, lr=8e-3)),
+    *quantized_steps(max_iters=325, val_interval=325, lr=8e-4),
 ]
 default_hooks["checkpoint"].update(interval=260)
 
-del train_loader, eval_loader, one_cycle, tasks
+del train_loader, eval_loader, one_cycle, quantized_steps, tasks

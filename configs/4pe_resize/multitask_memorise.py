@@ -6,6 +6,7 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.quantization import quantized_steps
     from .multitask_real import *
     from .utils import (
         eval_loader,
@@ -28,6 +29,7 @@ train_dataloader = train_loader(
 val_dataloader = test_dataloader = eval_loader(tasks, release=few, resize_hw=(270, 570), load_threads=1)
 solver = [
     dict(name="with-bn", **one_cycle(max_iters=2000, val_interval=2000, lr=4e-3)),
+    *quantized_steps(max_iters=500, val_interval=500, lr=4e-4),
 ]
 
-del train_loader, eval_loader, one_cycle, tasks, few
+del train_loader, eval_loader, one_cycle, quantized_steps, tasks, few

@@ -6,6 +6,7 @@
 from mmengine.config import read_base
 
 with read_base():
+    from .._base_.quantization import quantized_steps
     from .multitask import *
     from .utils import (
         eval_loader,
@@ -27,7 +28,8 @@ train_dataloader = train_loader(
 val_dataloader = test_dataloader = eval_loader(tasks, release=dict(root="data/real/val"), resize_hw=(270, 570), load_threads=1)
 solver = [
     dict(name="with-bn", **one_cycle(max_iters=3000, val_interval=3000, lr=4e-3)),
+    *quantized_steps(max_iters=750, val_interval=750, lr=4e-4),
 ]
 default_hooks["checkpoint"].update(interval=500)
 
-del train_loader, eval_loader, one_cycle, tasks
+del train_loader, eval_loader, one_cycle, quantized_steps, tasks

@@ -1,8 +1,8 @@
 """What all configs of the resize network share: data release, sizes, network, devices, loading.
 
-Single-task files hold what is special to a task; ``multitask.py`` holds what is special to a training (solver, run-time,
-``fusion_bn_patterns``). Variables that only build others, and helpers, are deleted at the end of each of them. What this
-network and ``4pe_crop`` have in common is built in ``_base_/camera_network.py``.
+Single-task files hold what is special to a task; ``multitask.py`` holds what is special to a training (its steps,
+run-time). Variables that only build others, and helpers, are deleted at the end of each of them. What this network and
+``4pe_crop`` have in common is built in ``_base_/camera_network.py``.
 """
 
 from mmengine.config import read_base
@@ -12,6 +12,7 @@ from admlops.datasets.transforms import LoadImage, RandomCrop, ResizeMinMax
 with read_base():
     from .._base_.camera_network import *
     from .._base_.default_runtime import *
+    from .._base_.quantization import fusion_bn_patterns, quantization, solver
     from .._base_.schedules import one_cycle
 
 # ---- what you change first -------------------------------------------------------------------------------------------

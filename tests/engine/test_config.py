@@ -1,9 +1,9 @@
 import pytest
 
-from admlops.engine.config import apply_step, load_config, parse_options
+from admlops.engine.config import load_config, parse_options
 from admlops.errors import ConfigError
 
-MULTITASK = "configs/4pe_resize/multitask.py"
+MULTITASK, PERSON = "configs/4pe_resize/multitask.py", "configs/4pe_resize/det_person.py"
 
 
 @pytest.fixture
@@ -144,13 +144,38 @@ def test_a_missing_config_is_refused_with_the_nearest():
 
 
 def test_a_step_replaces_values_and_names_checkpoints():
-    cfg = load_config(MULTITASK)
-    cfg.solver.append({"name": "fusion-bn-c1", "train_cfg": {"max_iters": 3}})
-    apply_step(cfg, 1)
-    assert cfg.train_cfg == {"max_iters": 3}
+    cfg = load_config(MULTITASK, {"solver.1.train_cfg.max_iters": 3}, step=1)
+    assert (cfg.step, cfg.train_cfg.max_iters) == (1, 3)
     assert cfg.default_hooks.checkpoint.filename_tmpl == "fusion-bn-c1-{:04d}.pth"
-    with pytest.raises(ConfigError, match="no step 2"):
-        apply_step(cfg, 2)
+    with pytest.raises(ConfigError, match="no step 4") as caught:
+        load_config(MULTITASK, step=4)
+    assert "0 with-bn, 1 fusion-bn-c1, 2 fusion-bn-c2, 3 int-inference" in str(caught.value)
+
+
+def test_a_config_without_solver_is_its_own_only_step(config_file):
+    file = config_file("train_cfg = dict(by_epoch=False, max_iters=3)")
+    assert load_config(file).step == 0
+    with pytest.raises(ConfigError, match="no step 1") as caught:
+        load_config(file, step=1)
+    assert "quantized_steps" in str(caught.value)
+
+
+def test_an_option_that_the_step_replaces_is_refused_with_the_path_that_works():
+    options = {"train_cfg.max_iters": 3}
+    assert load_config(PERSON, options).train_cfg.max_iters == 3
+    with pytest.raises(ConfigError, match="nobody reads") as caught:
+        load_config(PERSON, options, step=1)
+    assert "what works is solver.1.train_cfg.max_iters" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("option", "nearest"),
+    [("quantization.weight_bit", "weight_bits"), ("solver.1.observers.observe_untill", "observe_until")],
+)
+def test_a_misspelled_value_of_quantization_is_refused(option, nearest):
+    with pytest.raises(ConfigError, match="nobody reads") as caught:
+        load_config(MULTITASK, {option: 1})
+    assert nearest in str(caught.value)
 
 
 def test_hooks_may_be_switched_off():

@@ -24,3 +24,10 @@ def test_a_pattern_without_a_bn_layer_is_refused(model):
 def test_a_layer_is_absorbed_once(model):
     with pytest.raises(ConfigError, match="absorbed twice"):
         match_fusion_bn(model, {"c1": ["*"], "c2": ["head*"]})
+
+
+def test_a_part_that_a_network_does_without_has_nothing_to_absorb(model):
+    model.neck = None
+    assert match_fusion_bn(model, {"c1": ["backbone.*", "neck.*"]}) == {"c1": ["backbone.0"]}
+    with pytest.raises(ConfigError, match="matches no BN layer"):
+        match_fusion_bn(model, {"c1": ["nek.*"]})

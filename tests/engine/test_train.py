@@ -16,9 +16,9 @@ def work_dir(tmp_path):
     return tmp_path
 
 
-def resumed_from(work_dir, resume="auto"):
+def resumed_from(work_dir, resume="auto", step="with-bn"):
     cfg = Config({"work_dir": str(work_dir)})
-    _set_up_resume(cfg, resume)
+    _set_up_resume(cfg, resume, step)
     return cfg.load_from
 
 
@@ -32,6 +32,15 @@ def test_without_a_usable_note_the_newest_is_resumed(work_dir, note):
     if note is not None:
         (work_dir / "last_checkpoint").write_text(note)
     assert resumed_from(work_dir) == str(work_dir / "with-bn-0400.pth")
+
+
+def test_another_steps_checkpoints_are_not_resumed(work_dir):
+    (work_dir / "last_checkpoint").write_text(str(work_dir / "with-bn-0400.pth"))
+    with pytest.raises(CheckpointError, match="nothing to resume") as caught:
+        resumed_from(work_dir, step="fusion-bn-c1")
+    assert "step fusion-bn-c1" in str(caught.value)
+    (work_dir / "fusion-bn-c1-0100.pth").touch()
+    assert resumed_from(work_dir, step="fusion-bn-c1") == str(work_dir / "fusion-bn-c1-0100.pth")
 
 
 def test_a_named_checkpoint_that_is_missing_is_refused(work_dir):

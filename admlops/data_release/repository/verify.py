@@ -301,7 +301,8 @@ def _of_config(recorded: Mapping[str, Any], text: str | None, folder: Path) -> I
         return
     if text is not None:
         yield _config_check("config in the checkpoint", recorded["sha256"], text)
-    dumped = folder / Path(recorded["file"] or "").name
+    # A later step of a training dumps its config beside that of the first, under another name.
+    dumped = folder / (recorded.get("dumped") or Path(recorded["file"] or "").name)
     if dumped.is_file():
         yield _config_check(f"config {dumped.name}", recorded["sha256"], dumped.read_text(encoding="utf-8"))
     elif text is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+from pathlib import Path
 from typing import Any
 
 from mmengine.hooks import Hook
@@ -14,7 +16,11 @@ from admlops.registry import HOOKS
 
 @HOOKS.register_module()
 class ReportHook(Hook):  # type: ignore[misc]
-    """Reports each validation and test into the work dir; the newest one stays."""
+    """Reports each validation and test into the work dir; the newest one stays.
+
+    Those of the networks that a step begins and ends with stay beside their checkpoints: ``fusion-bn-c1-init.metrics.json``,
+    ``fusion-bn-c1-last.metrics.json``.
+    """
 
     priority = "LOW"
 
@@ -26,6 +32,10 @@ class ReportHook(Hook):  # type: ignore[misc]
             metrics: Metrics by name.
         """
         self._report(runner, "val", metrics or {}, runner.val_loop.evaluator)
+        kept = {0: "init", runner.max_iters: "last"}.get(runner.iter)
+        if runner.rank == 0 and metrics and kept is not None and runner.max_iters:
+            folder = Path(runner.work_dir)
+            shutil.copy(folder / "metrics.json", folder / f"{runner.step.name}-{kept}.metrics.json")
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
         """Report a test.
@@ -41,6 +51,7 @@ class ReportHook(Hook):  # type: ignore[misc]
             return
         context = {
             "split": split,
+            "step": runner.step.name,
             "iteration": runner.iter,
             "checkpoint": getattr(runner, "loaded_from", None),
             **runner.lineage.of_report(runner, split),

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Train in float, with the trunk's BN absorbed, with the branches' BN absorbed, and convert to integers. What is done is skipped,
+# what was broken off goes on.
+#   bash tools/quanti_training_2step_fusion_bn.sh --config CONFIG [--work-dir D] [--gpus N] [--pipeline-test] [options of tools/train.py]
+set -euo pipefail
+usage="usage: $0 --config CONFIG [--work-dir D] [--gpus N] [--pipeline-test] [options of tools/train.py]"
+config="" gpus=1 options=()
+while [ $# -gt 0 ]; do
+  case "$1" in
+    --config) config="${2:?$usage}"; shift 2 ;;
+    --gpus) gpus="${2:?$usage}"; shift 2 ;;
+    -h | --help) echo "$usage"; exit 0 ;;
+    *) options+=("$1"); shift ;;
+  esac
+done
+[ -n "$config" ] || { echo "$usage" >&2; exit 2; }
+here="$(cd "$(dirname "$0")" && pwd)"
+for step in 0 1 2 3; do
+  # The conversion has nothing to share.
+  if [ "$gpus" -gt 1 ] && [ "$step" -lt 3 ]; then
+    bash "$here/dist_train.sh" "$config" "$gpus" --step "$step" --if-needed "${options[@]}"
+  else
+    "${PYTHON:-python}" "$here/train.py" "$config" --step "$step" --if-needed "${options[@]}"
+  fi
+done
