@@ -38,7 +38,8 @@ class LayerReport:
 def prepare(model: nn.Module, spec: QuantSpec, example_BCHW: Tensor | None = None) -> tuple[LayerReport, ...]:
     """Put simulating layers in the places of a float network's, in place.
 
-    Parameters and BN keep their names; quantizers add buffers ``<layer>.out_quantizer.amax``.
+    Parameters and BN keep their names, but for those of a convolution that stands alone (``<layer>.weight``, now
+    ``<layer>.conv.weight``; a state in floats can be loaded). Quantizers add buffers ``<layer>.out_quantizer.amax``.
 
     The operands of a sum: a convolution without ReLU that nothing else reads stays in its accumulator, because a runtime that
     adds within the convolution (OpenVINO) never rounds it; of two such the second is rounded.

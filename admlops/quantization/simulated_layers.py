@@ -80,6 +80,13 @@ class SimulatedConv(nn.Module):
             raise QuantizationError("a convolution does not know the scale of its input", where=self.name)
         return found
 
+    def _load_from_state_dict(self, state_dict: dict[str, Any], prefix: str, *args: Any) -> None:
+        # In floats the layer may have been the convolution itself.
+        for name in ("weight", "bias"):
+            if f"{prefix}{name}" in state_dict:
+                state_dict[f"{prefix}conv.{name}"] = state_dict.pop(f"{prefix}{name}")
+        super()._load_from_state_dict(state_dict, prefix, *args)
+
     @torch.no_grad()
     def absorb_bn(self) -> None:
         """Fold BN into weight and bias, for good."""
