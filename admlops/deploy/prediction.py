@@ -6,7 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
+import torch
+from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
+
+from admlops.structures.multi_task_data_sample import TaskElements
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,3 +59,17 @@ class Prediction:
     detections: Mapping[str, Detections]
     masks: Mapping[str, SegmentationMask]
     image_hw: tuple[int, int]
+
+    def to_elements(self) -> TaskElements:
+        """Give the results the form in which networks predict and metrics read.
+
+        Returns:
+            ``MultiTaskDataSample.pred`` of the image.
+        """
+        elements = TaskElements()
+        for name, found in self.detections.items():
+            boxes, scores, labels = (torch.from_numpy(each) for each in (found.boxes_xyxy_px, found.scores, found.labels))
+            elements.set_data({name: InstanceData(bboxes=boxes, scores=scores, labels=labels)})
+        for name, segmented in self.masks.items():
+            elements.set_data({name: PixelData(data=torch.from_numpy(segmented.mask)[None])})
+        return elements

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from admlops.datasets.transforms.read_file import decode_image, read_bytes
 from admlops.deploy.backends import open_backend
-from admlops.deploy.contract import BranchContract
+from admlops.deploy.contract import BranchContract, Contract
 from admlops.deploy.geometry import to_input
 from admlops.deploy.prediction import Detections, Prediction, SegmentationMask
 from admlops.errors import ExportError, RecordError
@@ -87,17 +87,34 @@ class Predictor:
 
     def _predict(self, image_HW3: NDArray[np.uint8], score_threshold: float | None) -> Prediction:
         input_HW3, meta = to_input(image_HW3, self.contract.geometry)
-        outputs = self.backend(input_HW3)
-        detections, masks = {}, {}
-        for branch in self.contract.branches:
-            task = branch.spec.task
-            if task.kind is TaskKind.DETECTION:
-                detections[task.name] = _detections(branch, outputs, meta, self.contract.geometry.input_hw, score_threshold)
-            else:
-                mask = PixelData(data=torch.from_numpy(outputs[f"{task.name}.mask"])[None])
-                moved = to_original(mask, meta, self.contract.geometry.input_hw)
-                masks[task.name] = SegmentationMask(moved.data[0].numpy(), task.channels)
-        return Prediction(detections, masks, meta["ori_shape"])
+        return read_outputs(self.contract, self.backend(input_HW3), meta, score_threshold)
+
+
+def read_outputs(
+    contract: Contract, outputs: Mapping[str, NDArray[Any]], meta: Mapping[str, Any], score_threshold: float | None = None
+) -> Prediction:
+    """Turn what a graph with its decoding gives into a prediction, as the heads' ``interpret`` turns raw outputs into one.
+
+    Args:
+        contract: Of the file.
+        outputs: Arrays by name.
+        meta: ``ori_shape``, ``img_shape`` and ``input_from_original`` of the image.
+        score_threshold: Detections below are left out; by default what the contract says of each task.
+
+    Returns:
+        The prediction.
+    """
+    input_hw = contract.geometry.input_hw
+    detections, masks = {}, {}
+    for branch in contract.branches:
+        task = branch.spec.task
+        if task.kind is TaskKind.DETECTION:
+            detections[task.name] = _detections(branch, outputs, meta, input_hw, score_threshold)
+        else:
+            mask = PixelData(data=torch.from_numpy(outputs[f"{task.name}.mask"])[None])
+            masks[task.name] = SegmentationMask(to_original(mask, meta, input_hw).data[0].numpy(), task.channels)
+    height, width = meta["ori_shape"]
+    return Prediction(detections, masks, (height, width))
 
 
 def _detections(
@@ -107,7 +124,7 @@ def _detections(
     input_hw: tuple[int, int],
     score_threshold: float | None,
 ) -> Detections:
-    """Choose detections as the head's ``predict`` does, and move them to the original."""
+    """Choose detections as the head does, and move them to the original."""
     task = branch.spec.task
     boxes, scores, labels = (outputs[f"{task.name}.{name}"] for name in ("boxes", "scores", "labels"))
     threshold = branch.spec.parameters["score_threshold"] if score_threshold is None else score_threshold

@@ -8,15 +8,12 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-import torch
-from mmengine.structures import InstanceData, PixelData
 from numpy.typing import NDArray
 
 from admlops.deploy import Prediction, Predictor, read_image
 from admlops.engine.prediction_writer import PredictionWriter
 from admlops.errors import RecordError
 from admlops.structures import MultiTaskDataSample
-from admlops.structures.multi_task_data_sample import TaskElements
 from admlops.task_spec import TaskSpec
 from admlops.visualization import write_picture
 from admlops.visualization.draw_labels import prediction_panel
@@ -135,16 +132,7 @@ def _video_frames(video: Path) -> Iterator[_Frame]:
 
 def _to_sample(prediction: Prediction, frame: _Frame, source: str) -> MultiTaskDataSample:
     meta = {"sample_id": frame.sample_id, "source": source, "img_path": str(frame.path), "ori_shape": prediction.image_hw}
-    found = {
-        name: InstanceData(
-            bboxes=torch.from_numpy(each.boxes_xyxy_px),
-            scores=torch.from_numpy(each.scores),
-            labels=torch.from_numpy(each.labels),
-        )
-        for name, each in prediction.detections.items()
-    }
-    masks = {name: PixelData(data=torch.from_numpy(each.mask)[None]) for name, each in prediction.masks.items()}
-    return MultiTaskDataSample(metainfo=meta, pred=TaskElements(**found, **masks))
+    return MultiTaskDataSample(metainfo=meta, pred=prediction.to_elements())
 
 
 def _draw(

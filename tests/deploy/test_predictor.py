@@ -8,12 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import cv2
 import numpy as np
 import pytest
-from tiny_deployment import BLUE, DET, GREEN, LANE, RED, RESIZE, export_tiny, paint
+import torch
+import torch.nn.functional as F
+from tiny_deployment import BLUE, DET, GREEN, LANE, RED, RESIZE, export_tiny, make_graph, paint
 
 from admlops.datasets.transforms import ExportGeometry
 from admlops.deploy import Geometry, Predictor
 from admlops.deploy.geometry import to_input
 from admlops.errors import ConfigError, ExportError, RecordError
+from admlops.models.detectors.original_frame import to_original
+from admlops.models.heads import CenterLtrbHead, SegHead
 
 
 @pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
@@ -102,6 +106,28 @@ def test_what_lies_in_the_padding_is_no_detection(predictor):
     for detections in predictor(paint((64, 64))).detections.values():
         assert (detections.boxes_xyxy_px <= 64).all()
         assert (detections.scores < 0.5).all()
+
+
+def test_results_are_those_of_the_heads(predictor):
+    """Sums of pixels are exact in floats, so are the logits."""
+    image = noise((80, 160)) // 32 * 32
+    planes, meta = to_input(image, RESIZE)
+    pixels = (torch.from_numpy(planes).permute(2, 0, 1)[None].float() - 128) / 128
+    found = predictor(image)
+    graph = make_graph()
+    raw = {name: F.conv2d(pixels, graph[node].weight_OIHW, graph[node].bias_O, 4) for name, node in graph.outputs.items()}
+    head, allowed = CenterLtrbHead(DET), torch.ones(2, dtype=torch.bool)
+    heat, ltrb = raw[f"{DET.name}.heatmap"], raw[f"{DET.name}.ltrb"]
+    expected = to_original(head.interpret((heat, ltrb), [meta], (32, 96), allowed)[0], meta, (32, 96))
+    detections = found.detections[DET.name]
+    assert len(detections) == len(expected.scores) > 20
+    np.testing.assert_allclose(detections.scores, expected.scores, atol=1e-6)
+    distinct = np.diff(expected.scores, prepend=2, append=-1) < -1e-6
+    alone = distinct[:-1] & distinct[1:]
+    np.testing.assert_array_equal(detections.labels[alone], expected.labels[alone])
+    np.testing.assert_allclose(detections.boxes_xyxy_px[alone], expected.bboxes[alone], atol=1e-4)
+    lanes = SegHead(LANE).interpret((raw[f"{LANE.name}.logits"],), [meta], (32, 96), torch.ones(5, dtype=torch.bool))[0]
+    np.testing.assert_array_equal(found.masks[LANE.name].mask, to_original(lanes, meta, (32, 96)).data[0])
 
 
 def test_scores(predictor):

@@ -46,13 +46,11 @@ def write(
     """
     (logits,), ((channels, rows, columns),), stride = raw, shapes, spec.tensors[0].stride
     edge = builder.constant(np.array([0, 0, 1, 1] * 2))
-    planes = builder.nodes(
-        "Split",
-        [builder.node("Pad", [logits, edge], mode="edge")],
-        [f"{spec.task.name}.plane.{channel}" for channel in range(channels)],
-        axis=1,
-        num_outputs=channels,
-    )
+    padded = builder.node("Pad", [logits, edge], mode="edge")
+    # As a batch: OpenVINO keeps channels side by side, and is slow to take them apart otherwise.
+    batch = builder.node("Reshape", [padded, builder.constant(np.array([channels, 1, rows + 2, columns + 2]))])
+    names = [f"{spec.task.name}.plane.{channel}" for channel in range(channels)]
+    planes = builder.nodes("Split", [batch], names, axis=0, num_outputs=channels)
     weight = builder.constant(bilinear_weights(stride))
     pixels = {k: builder.node("Conv", [planes[k], weight]) for k in range(channels) if allowed[k]}
     mask = builder.node("DepthToSpace", [_best(builder, pixels)], blocksize=stride)
