@@ -49,6 +49,7 @@ class Flavour:
         integer_bias: Whether a bias may be int32 behind a ``DequantizeLinear``.
         pixels: Whether ``DequantizeLinear`` takes pixels as they are.
         wraps: Whether operations that only move integers stay integer ones only between quantizers of their own.
+        sums_in_convs: Whether a sum becomes part of a convolution that it adds, whose own quantizer then is ignored.
     """
 
     signed: bool
@@ -56,12 +57,13 @@ class Flavour:
     integer_bias: bool
     pixels: bool
     wraps: bool
+    sums_in_convs: bool
 
 
 FLAVOURS: Mapping[str, Flavour] = {
-    "onnxruntime": Flavour(signed=False, unsigned=True, integer_bias=True, pixels=True, wraps=True),
-    "openvino": Flavour(signed=True, unsigned=True, integer_bias=True, pixels=True, wraps=False),
-    "tensorrt": Flavour(signed=True, unsigned=False, integer_bias=False, pixels=False, wraps=False),
+    "onnxruntime": Flavour(signed=False, unsigned=True, integer_bias=True, pixels=True, wraps=True, sums_in_convs=False),
+    "openvino": Flavour(signed=True, unsigned=True, integer_bias=True, pixels=True, wraps=False, sums_in_convs=True),
+    "tensorrt": Flavour(signed=True, unsigned=False, integer_bias=False, pixels=False, wraps=False, sums_in_convs=False),
 }
 
 
@@ -120,6 +122,11 @@ class _NetworkWriter:
         builder: What it writes to.
         values: Float tensor by node; behind a ``DequantizeLinear`` where the node has a grid.
         shapes: Channels, rows and columns by node.
+
+    Args:
+        graph: The network.
+        input_hw: Rows and columns of its input.
+        flavour: How its integers are written.
     """
 
     def __init__(self, graph: NetworkGraph, input_hw: tuple[int, int], flavour: Flavour) -> None:
@@ -138,6 +145,7 @@ class _NetworkWriter:
         elif isinstance(node, ConvNode):
             value = self._quantize(node, self._rectify(node, self._conv(node, operands[0]), relu=node.relu))
         elif isinstance(node, AddNode):
+            self._check_sum(node)
             value = self._quantize(node, self._rectify(node, self.builder.node("Add", operands), relu=node.relu))
         elif isinstance(node, ReluNode):
             value = self._quantize(node, self._rectify(node, operands[0], relu=True))
@@ -153,22 +161,23 @@ class _NetworkWriter:
         self.values[node.name] = value
 
     def _input(self, node: InputNode) -> str:
-        """Read the picture; rows, columns, channels become channels, rows, columns."""
+        """Read the picture; rows, columns, channels become channels, rows, columns.
+
+        Pixels are the network's first integers as they are: nothing is rounded, and where a runtime's convolutions have the
+        channels innermost, nothing is moved.
+        """
+        if node.grid not in {None, Grid(PIXEL_SCALE, -PIXEL_ZERO, 127)}:
+            raise ExportError("the network's input has another grid than pixels", where=node.name, got=node.grid)
         builder, shape = self.builder, self.shapes[node.name]
         image = builder.input(IMAGE, np.uint8, (1, *shape[1:], shape[0]))
         if self.flavour.pixels:
-            planes = builder.node("Transpose", [image], perm=(0, 3, 1, 2))
             scale, zero = builder.constant(PIXEL_SCALE, np.float32), builder.constant(PIXEL_ZERO, np.uint8)
-            value = builder.node("DequantizeLinear", [planes, scale, zero])
-            # On the picture's own grid a quantizer changes nothing.
-            own = node.grid is None or (
-                node.grid.scale == PIXEL_SCALE and self._format(node.name, node.grid) == (np.uint8, PIXEL_ZERO)
-            )
-            return value if own else self._quantize(node, value)
+            value = builder.node("DequantizeLinear", [image, scale, zero])
+            return self._move(node, builder.node("Transpose", [value], perm=(0, 3, 1, 2)))
         pixels = builder.node("Cast", [image], to=onnx.TensorProto.FLOAT)
-        planes = builder.node("Transpose", [pixels], perm=(0, 3, 1, 2))
-        shifted = builder.node("Sub", [planes, builder.constant(PIXEL_ZERO, np.float32)])
-        return self._quantize(node, builder.node("Mul", [shifted, builder.constant(PIXEL_SCALE, np.float32)]))
+        shifted = builder.node("Sub", [pixels, builder.constant(PIXEL_ZERO, np.float32)])
+        value = builder.node("Mul", [shifted, builder.constant(PIXEL_SCALE, np.float32)])
+        return self._quantize(node, builder.node("Transpose", [value], perm=(0, 3, 1, 2)))
 
     def _conv(self, node: ConvNode, feat: str) -> str:
         attributes: dict[str, Any] = {
@@ -198,6 +207,20 @@ class _NetworkWriter:
         zeros = self.builder.constant(np.zeros(len(scale), integers.dtype))
         inputs = [self.builder.constant(integers), self.builder.constant(scale), zeros]
         return self.builder.node("DequantizeLinear", inputs, axis=0)
+
+    def _check_sum(self, node: AddNode) -> None:
+        """Refuse a sum for which the runtime would not round a convolution that has to be."""
+        operands = [self.graph[name] for name in node.inputs]
+        if not self.flavour.sums_in_convs or not self.graph.quantized or any(each.grid is None for each in operands):
+            return
+        for operand in operands:
+            readers = [name for each in self.graph.nodes for name in each.inputs if name == operand.name]
+            if isinstance(operand, ConvNode) and len(readers) == 1 and operand.name not in self.graph.outputs.values():
+                raise ExportError(
+                    "a convolution is rounded before it is added, which the target would leave out",
+                    where=f"{operand.name}, added by {node.name}",
+                    remedy="prepare the network with this version: it leaves such a convolution unrounded in training too",
+                )
 
     def _rectify(self, node: Node, value: str, *, relu: bool) -> str:
         grid = node.grid

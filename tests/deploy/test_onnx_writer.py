@@ -143,6 +143,20 @@ def test_unsigned_integers_are_refused_for_tensorrt():
     assert "relu_range = 's8'" in str(caught.value)
 
 
+@pytest.mark.parametrize("relu", [True, False])
+def test_a_sum_for_which_openvino_would_not_round_is_refused(relu):
+    pixels = random_pixels(33, 49)
+    net = RandomNetwork(to_planes(pixels))
+    stem = net.conv("stem", "input", 16, 3, 2)
+    net.conv("heat", net.add("sum", net.conv("rounded", stem, 16, relu=relu), stem), 2, relu=False, raw=True)
+    graph = net.graph(heat="heat")
+    with pytest.raises(ExportError, match="which the target would leave out") as caught:
+        to_onnx(graph, (33, 49), "openvino")
+    assert "rounded, added by sum" in str(caught.value)
+    result = run_onnxruntime(to_onnx(graph, (33, 49), "onnxruntime"), pixels)["heat"]
+    assert np.array_equal(result, expected(graph, pixels)["heat"])
+
+
 def test_another_rounding_is_refused():
     graph = varg_like(random_pixels(33, 49))
     other = NetworkGraph(graph.nodes, graph.outputs, "half_up")
