@@ -76,7 +76,7 @@ def infer(
         RecordError: The source does not exist or holds no images.
     """
     out_dir = Path(out_dir)
-    frames = _frames(Path(source))
+    frames = _frames(Path(source), out_dir)
     predictor = Predictor(model, backend)
     tasks = {task.name: task for task in predictor.tasks}
     num_images, unreadable = 0, []
@@ -94,9 +94,11 @@ def infer(
     return InferReport(writer.path, num_images, tuple(unreadable))
 
 
-def _frames(source: Path) -> Iterator[_Frame]:
+def _frames(source: Path, out_dir: Path) -> Iterator[_Frame]:
     if source.is_dir():
-        files = sorted(path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+        found = (path for path in source.rglob("*") if path.suffix.lower() in PICTURE_SUFFIXES and path.is_file())
+        # What an earlier run drew is no image of the source.
+        files = sorted(path for path in found if not path.resolve().is_relative_to(out_dir.resolve()))
         if not files:
             raise RecordError("a folder holds no images", got=source, expected=", ".join(sorted(PICTURE_SUFFIXES)))
         return (_Frame(str(file.relative_to(source)), file, _read(file)) for file in files)

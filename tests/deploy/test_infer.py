@@ -62,6 +62,11 @@ def test_a_folder_becomes_records_masks_and_pictures(model, photos, tmp_path):
     validate_record(record)
 
 
+def test_results_inside_of_the_source_are_no_source(model, photos):
+    for _ in range(2):
+        assert infer(model, photos, photos / "out").num_images == 2
+
+
 def test_a_picture_shows_what_was_found(model, tmp_path):
     cv2.imwrite(str(tmp_path / "a.png"), IMAGE)
     infer(model, tmp_path / "a.png", tmp_path / "out")
