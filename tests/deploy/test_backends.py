@@ -99,8 +99,12 @@ def test_unknown_backends_and_options_are_refused(files):
     with pytest.raises(ConfigError, match="no such backend") as caught:
         open_backend(files[1]["openvino"], "openvno")
     assert "'openvino'" in str(caught.value)
-    with pytest.raises(ConfigError, match="no such option"):
-        open_backend(files[1]["openvino"], optimization="all")
+    with pytest.raises(ConfigError, match="no such option") as caught:
+        open_backend(files[1]["openvino"], thread=1)
+    assert "'threads'" in str(caught.value)
+    with pytest.raises(ConfigError, match="no such optimization") as caught:
+        open_backend(files[1]["onnxruntime"], optimization="everything")
+    assert "none" in str(caught.value)
 
 
 # -- broken files ---------------------------------------------------------------------------------------------------------

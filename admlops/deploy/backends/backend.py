@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
@@ -100,10 +101,11 @@ def open_backend(path: str | Path, backend: str | None = None, **options: Any) -
         check_weight_bits(quantization.weight_bits, name)
     module, class_name = BACKENDS[name]
     backend_class = getattr(importlib.import_module(module), class_name)
-    try:
-        opened: Backend = backend_class(model, **options)
-    except TypeError as error:
-        raise ConfigError(f"the backend {name} has no such option", got=error) from error
+    known = list(inspect.signature(backend_class).parameters)[1:]
+    for option in options:
+        if option not in known:
+            raise ConfigError(f"the backend {name} has no such option", got=option, remedy=nearest(option, known))
+    opened: Backend = backend_class(model, **options)
     opened(np.full((*model.contract.geometry.input_hw, 3), 128, np.uint8))
     return opened
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from admlops.deploy.backends.backend import Backend, import_runtime
 from admlops.deploy.onnx_file import ExportedModel
 from admlops.deploy.onnx_writer import IMAGE
-from admlops.errors import ExportError
+from admlops.errors import ConfigError, ExportError, nearest
 
 WARNINGS_AND_WORSE = 2
 
@@ -21,16 +21,23 @@ class OnnxRuntimeBackend(Backend):
     Args:
         model: What the file holds.
         threads: Threads of one call; 0: all cores.
-        optimization: How far the graph is rewritten; integers are the same either way.
+        optimization: How far the graph is rewritten, ``none`` or ``all``; integers are the same either way.
+
+    Raises:
+        ConfigError: There is no such optimization.
+        ExportError: The runtime refuses the file.
+        MachineError: The runtime is not installed.
     """
 
-    def __init__(self, model: ExportedModel, *, threads: int = 0, optimization: Literal["none", "all"] = "all") -> None:
+    def __init__(self, model: ExportedModel, *, threads: int = 0, optimization: str = "all") -> None:
         super().__init__(model)
         runtime = import_runtime("onnxruntime")
-        levels = runtime.GraphOptimizationLevel
+        levels = {"none": runtime.GraphOptimizationLevel.ORT_DISABLE_ALL, "all": runtime.GraphOptimizationLevel.ORT_ENABLE_ALL}
+        if optimization not in levels:
+            raise ConfigError("ONNX Runtime has no such optimization", got=optimization, remedy=nearest(optimization, levels))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
-        options.graph_optimization_level = {"none": levels.ORT_DISABLE_ALL, "all": levels.ORT_ENABLE_ALL}[optimization]
+        options.graph_optimization_level = levels[optimization]
         options.log_severity_level = WARNINGS_AND_WORSE
         # Waiting threads that spin take the processor from everything beside them.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")

@@ -19,6 +19,10 @@ class OpenVinoBackend(Backend):
     Args:
         model: What the file holds.
         threads: Threads of one call; 0: all cores.
+
+    Raises:
+        ExportError: The runtime refuses the file.
+        MachineError: The runtime is not installed.
     """
 
     def __init__(self, model: ExportedModel, *, threads: int = 0) -> None:
