@@ -11,6 +11,7 @@ from admlops.deploy.postprocess import describe_outputs
 from admlops.deploy.postprocess.argmax import bilinear_weights
 from admlops.errors import ExportError
 from admlops.models.heads import CenterLtrbHead, SegHead
+from admlops.models.heads.center_ltrb_head import _is_peak
 from admlops.structures import OutputSpec
 from admlops.task_spec import CAMERA_TASKS
 
@@ -50,6 +51,23 @@ def check_detections(run, head, heatmap, ltrb, allowed=(True, True)):
 def test_detections_are_those_of_the_head(run, low, high):
     scores = check_detections(run, CenterLtrbHead(DET), on_grid(1, 2, 37, 45, low=low, high=high), on_grid(1, 4, 37, 45))[1]
     assert len(scores) == 100
+
+
+@runtimes
+@pytest.mark.parametrize(("low", "high"), [(-40, 41), (-3, 4), (0, 2)])
+def test_equal_scores_stand_in_the_order_of_the_heat_map(run, low, high):
+    heatmap = on_grid(1, 2, 37, 45, low=low, high=high)
+    boxes, _, labels = check_detections(run, CenterLtrbHead(DET), heatmap, torch.zeros(1, 4, 37, 45))
+    peaks = torch.where(_is_peak(heatmap), heatmap, -torch.inf).flatten()
+    # All boxes are 32 px wide and high around the middle of their cell.
+    column, row = np.rint((boxes[:, :2] + 16) / 4 - 0.5).astype(int).T
+    found = labels * 37 * 45 + row * 45 + column
+    values, expected = peaks.sort(descending=True, stable=True)
+    # Which of the last logit's peaks are left out is not defined.
+    surely = int((values > values[99]).sum())
+    np.testing.assert_array_equal(found[:surely], expected[:surely])
+    assert (np.diff(found[surely:]) > 0).all()
+    assert (peaks[found[surely:]] == values[99]).all()
 
 
 @runtimes

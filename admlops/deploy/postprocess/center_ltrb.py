@@ -1,6 +1,8 @@
 """``CenterLtrbHead.decode`` in a graph: the best peaks of the heat map and their boxes.
 
-The sigmoid is taken of the best logits alone. Where more than D peaks have equal logits the first in the heat map are taken.
+The sigmoid is taken of the best logits alone. Equal logits stand in the order of the heat map, in every runtime; which of them
+are left out where there are more than D is the runtime's choice.
+
 Shape letters: K classes, H and W rows and columns of cells, D detections.
 """
 
@@ -57,6 +59,7 @@ def write(
     peaks = builder.node("Where", [chosen, logits, excluded])
     flat = builder.node("Reshape", [peaks, builder.constant(np.array([-1]))])
     best, cell = builder.nodes("TopK", [flat, builder.constant(np.array([num_detections]))], [f"{task}.best", f"{task}.cell"])
+    best, cell = _in_order(builder, best, cell, num_detections)
     # Runtimes do not let a sigmoid underflow to exactly 0.
     is_peak = builder.node("Greater", [best, excluded])
     scores = builder.node("Where", [is_peak, builder.node("Sigmoid", [best]), builder.constant(0, np.float32)])
@@ -82,6 +85,21 @@ def _peaks(builder: GraphBuilder, logits: str, rows: int, columns: int) -> str:
     after = builder.node("Max", [part(widest, 2, 0), part(padded, 1, 2)])
     above = builder.node("Greater", [logits, before])
     return builder.node("And", [above, builder.node("GreaterOrEqual", [logits, after])])
+
+
+def _in_order(builder: GraphBuilder, best: str, cell: str, num_detections: int) -> tuple[str, str]:
+    """Sort by falling logit and rising cell: which of equal logits ``TopK`` puts first differs from runtime to runtime."""
+    rows, columns = builder.constant(np.array([0])), builder.constant(np.array([1]))
+    own_best, own_cell = (builder.node("Unsqueeze", [tensor, columns]) for tensor in (best, cell))
+    other_best, other_cell = (builder.node("Unsqueeze", [tensor, rows]) for tensor in (best, cell))
+    earlier = builder.node("And", [builder.node("Equal", [own_best, other_best]), builder.node("Less", [other_cell, own_cell])])
+    before_DD = builder.node("Or", [builder.node("Less", [own_best, other_best]), earlier])
+    counted = builder.node("Cast", [before_DD], to=TensorProto.FLOAT)
+    rank = builder.node("ReduceSum", [counted, columns], keepdims=0)
+    # Ranks are distinct.
+    names = [f"{rank}.sorted", f"{rank}.order"]
+    _, order = builder.nodes("TopK", [rank, builder.constant(np.array([num_detections]))], names, largest=0)
+    return builder.node("Gather", [best, order]), builder.node("Gather", [cell, order])
 
 
 def _boxes(builder: GraphBuilder, spec: OutputSpec, distances: str, place: str, cells_hw: tuple[int, int]) -> str:
