@@ -115,7 +115,7 @@ class ActivationQuantizer(nn.Module):
                 where=self.name,
                 expected="a positive largest magnitude",
                 got="nothing was observed yet" if amax == 0 else amax,
-                remedy="calibrate the network on a few pictures before it is evaluated or converted"
+                remedy="calibrate the network on a few pictures; if it was, the layer puts out nothing but zeros"
                 if amax == 0
                 else "look at what the layer puts out: it is dead, or training diverged",
             )

@@ -51,6 +51,14 @@ def integer_graph(model: nn.Module, example_BCHW: Tensor | None = None) -> Netwo
     def weights(call: Call) -> Weights:
         if not isinstance(call.module, SimulatedConv):
             raise QuantizationError("a convolution was not prepared", where=call.name)
+        broken = [name for name, value in call.module.state_dict().items() if not bool(torch.isfinite(value).all())]
+        if broken:
+            raise QuantizationError(
+                "a layer holds values that are not finite",
+                where=call.name,
+                got=", ".join(broken),
+                remedy="training diverged: go back to an earlier checkpoint, with a smaller learning rate",
+            )
         q_OIHW, bias_O, scale_O = call.module.integers()
         return q_OIHW.to(torch.int8).cpu(), bias_O.to(torch.int32).cpu(), scale_O.cpu()
 

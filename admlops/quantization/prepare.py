@@ -149,7 +149,6 @@ def absorb_bn(model: nn.Module, names: Sequence[str]) -> None:
         QuantizationError: One of them belongs to no convolution, or is absorbed already.
     """
     owners = {f"{name}.bn": module for name, module in model.named_modules() if isinstance(module, SimulatedConv) and module.bn}
-    # mmcv's ConvModule gives BN another name; what it becomes here is called bn.
     missing = [name for name in names if name not in owners]
     if missing:
         raise QuantizationError(

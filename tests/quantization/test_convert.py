@@ -199,3 +199,13 @@ def test_a_training_that_diverged_is_refused():
     with pytest.raises(QuantizationError, match="no usable range") as caught:
         integer_graph(model)
     assert "layers.unit.out_quantizer" in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_weights_that_are_not_finite_are_refused_by_name(value):
+    model = zoo()
+    model.stem.conv.weight.data[0, 0, 0, 0] = value
+    with pytest.raises(QuantizationError, match="not finite") as caught:
+        integer_graph(model)
+    assert "stem" in str(caught.value)
+    assert "conv.weight" in str(caught.value)
