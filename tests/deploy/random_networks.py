@@ -44,10 +44,10 @@ class RandomNetwork:
         weight = weight.round().clamp(-self.weight_high, self.weight_high).to(torch.int8)
         fan_in = math.prod(shape[1:])
         if self.power_of_two:
-            exponents = torch.randint(-6, -3, (out,), generator=self.rng) - round(math.log2(fan_in) / 2)
+            exponents = torch.randint(-7, -4, (out,), generator=self.rng) - round(math.log2(fan_in) / 2)
             scale = torch.ldexp(torch.ones(out), exponents)
         else:
-            scale = (torch.rand(out, generator=self.rng) + 0.5) / 32 / math.sqrt(fan_in)
+            scale = (torch.rand(out, generator=self.rng) + 0.5) / 50 / math.sqrt(fan_in)
         bias = torch.randint(-2000, 2000, (out,), generator=self.rng, dtype=torch.int32)
         pad = kernel // 2
         fields = ((stride, stride), (pad, pad), (1, 1), groups, relu)
