@@ -142,6 +142,14 @@ def test_the_config_with_stock_heads_says_what_they_lack():
     assert branches == {"branches.det_person", "branches.det_vehicle_sign", "branches.seg_default"}
 
 
+def test_layers_without_a_quantizer_have_the_grid_of_what_they_read():
+    graph = integer_graph(zoo())
+    assert graph["pool"].grid == graph["stem"].grid
+    assert graph["up"].grid == graph["sum"].grid
+    wide = graph["wide"].grid
+    assert (graph["relu"].grid, wide.low) == (Grid(wide.scale, 0, 127), -128)
+
+
 def test_what_is_not_prepared_has_no_integers():
     with pytest.raises(QuantizationError, match="computes in floats"):
         integer_graph(Zoo())

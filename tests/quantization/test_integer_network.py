@@ -7,7 +7,7 @@ from small_networks import Zoo, degenerate, differing, pictures, zoo
 
 from admlops.errors import QuantizationError
 from admlops.quantization import Grid, IntegerNetwork, NetworkGraph, float_graph, integer_graph
-from admlops.quantization.network_graph import AddNode, ConvNode, InputNode
+from admlops.quantization.network_graph import AddNode, ConvNode, InputNode, MaxPoolNode
 
 INPUT = InputNode("input", (), Grid(1 / 128, -128, 127), 3)
 
@@ -42,6 +42,13 @@ def test_what_leaves_the_grid_is_cut():
         )
         q = IntegerNetwork(NetworkGraph((INPUT, conv), {"out": "conv"}, "half_even")).run(torch.ones(1, 3, 1, 1))["conv"].q
         assert q.flatten().tolist() == [grid.high, grid.low]
+
+
+def test_a_sum_is_rectified_where_it_says_so():
+    for relu, expected in ((False, -2), (True, 0)):
+        add = AddNode("add", ("input", "input"), INPUT.grid, relu)
+        network = IntegerNetwork(NetworkGraph((INPUT, add), {"out": "add"}, "half_even"))
+        assert network.run(torch.full((1, 3, 1, 1), -1 / 128))["add"].q.unique().tolist() == [expected]
 
 
 @pytest.mark.parametrize("shift", [-40, -20, -1, 0, 1, 20, 40])
@@ -86,6 +93,17 @@ def test_convolutions_are_those_of_torch(options, kernel):
     expected = F.conv2d(values["expand"].q.double(), weight.double(), bias.double(), **options)
     assert values["expand"].q.unique().numel() > 100
     assert torch.equal(values["conv"].q.double(), expected)
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "padding"), [((3, 3), (2, 2), (1, 1)), ((2, 2), (2, 2), (0, 0)), ((3, 2), (1, 2), (1, 0))], ids=str
+)
+def test_the_largest_of_a_window_may_be_negative(kernel, stride, padding):
+    pool = MaxPoolNode("pool", ("input",), INPUT.grid, kernel, stride, padding)
+    values = IntegerNetwork(NetworkGraph((INPUT, pool), {"out": "pool"}, "half_even")).run(pictures(2, 13, 11) / 2 - 0.5)
+    expected = F.max_pool2d(values["input"].q.double(), kernel, stride, padding)
+    assert values["input"].q.max() < 1
+    assert torch.equal(values["pool"].q.double(), expected)
 
 
 @pytest.mark.parametrize(
