@@ -5,11 +5,13 @@ from pathlib import Path
 import pytest
 import torch
 from mmengine.config import Config
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.engine.fusion_bn import match_fusion_bn
 from admlops.engine.release_runner import ReleaseRunner
+from admlops.engine.steps import read_steps
 
 ROOT = Path(__file__).parents[1]
 NO_CONFIGS = {"utils.py", "__init__.py"}
@@ -77,7 +79,10 @@ def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
 def test_a_config_builds_and_steps(name, tiny_release, tmp_path):
     cfg: Config = on_tiny_release(load_config(name, {"train_dataloader.num_workers": 0}), tiny_release, tmp_path)
     runner = ReleaseRunner.from_cfg(cfg)
-    match_fusion_bn(runner.network, cfg.get("fusion_bn_patterns") or {})
+    assert [step.name for step in read_steps(cfg)] == ["with-bn", "fusion-bn-c1", "fusion-bn-c2", "int-inference"]
+    absorbed = match_fusion_bn(runner.network, cfg.fusion_bn_patterns)
+    layers = {name for name, module in runner.network.named_modules() if isinstance(module, _BatchNorm)}
+    assert set(absorbed["fusion-bn-c1"]) | set(absorbed["fusion-bn-c2"]) == layers
     runner.network.init_weights()
     runner.network._is_init = True
     before = {key: value.clone() for key, value in runner.network.state_dict().items()}

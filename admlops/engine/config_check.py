@@ -29,8 +29,11 @@ TOOL_KEYS = frozenset(
         "custom_imports",
         "default_ctx",
         "efficient_conv_bn_eval",
+        "export",
+        "export_last",
         "fusion_bn_patterns",
         "model_wrapper_cfg",
+        "parity",
         "quantization",
         "require_clean",
         "solver",
@@ -94,6 +97,9 @@ _UNTYPED: dict[str, set[str]] = {
     "observers": {"calibration_batches", "observe_until"},
     "conversion": {"check_images"},
     "quantization": {field.name for field in fields(QuantSpec)},
+    "parity": {"mean_drop", "branch_drop"},
+    "export": {"input_hw", "pyramid_step", "place_yx"},
+    "export_last": {"target", "original_hw"},
     "branch": {"task", "head", "in_levels", "loss_weight", "skip_partial"},
 }
 

@@ -103,13 +103,14 @@ def read_steps(cfg: Config) -> tuple[Step, ...]:
         where = f"{cfg.filename}: solver.{index}"
         observers, conversion = entry.get("observers"), entry.get("conversion")
         before = steps[-1] if steps else None
+        quantizes, converts = observers is not None, conversion is not None
         faults = {
-            "the first step trains in float": before is None and (observers or conversion),
-            "a conversion follows a step with observers": conversion and (before is None or before.observers is None),
-            "a step has either observers or a conversion": observers and conversion,
+            "the first step trains in float": before is None and (quantizes or converts),
+            "a conversion follows a step with observers": converts and (before is None or before.observers is None),
+            "a step has either observers or a conversion": quantizes and converts,
             "nothing follows a conversion": before is not None and before.conversion is not None,
             "each name is given once": entry["name"] in [step.name for step in steps],
-            "a float step follows no quantized one": before is not None and before.spec and not (observers or conversion),
+            "a float step follows no quantized one": before is not None and before.spec and not (quantizes or converts),
         }
         for rule, broken in faults.items():
             if broken:
@@ -121,7 +122,7 @@ def read_steps(cfg: Config) -> tuple[Step, ...]:
                 previous=before.name if before else None,
                 observers=Observers(**observers) if observers is not None else None,
                 conversion=Conversion(**conversion) if conversion is not None else None,
-                spec=QuantSpec(**(cfg.get("quantization") or {})) if observers or conversion else None,
+                spec=QuantSpec(**(cfg.get("quantization") or {})) if quantizes or converts else None,
             )
         )
     names = [step.name for step in steps]

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from mmengine.config import Config
+from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 from mmengine.runner import find_latest_checkpoint
 
@@ -18,6 +19,7 @@ from admlops.engine import launch
 from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
+from admlops.engine.export_step import export_step
 from admlops.engine.integer_step import convert_to_integers
 from admlops.engine.pipeline_test import shorten
 from admlops.engine.release_runner import ReleaseRunner
@@ -84,6 +86,7 @@ def train(
         # Nothing to share among processes.
         if int(os.environ.get("RANK", "0")) == 0:
             convert_to_integers(cfg, now, load_from or str(_start_of(cfg, now)))
+            export_step(cfg, now)
         return None
     launch.choose_devices(cfg, ctx, launcher)
     if amp:
@@ -97,9 +100,15 @@ def train(
         _set_up_resume(cfg, resume, now.name)
     elif start := load_from or _start_of(cfg, now):
         cfg.load_from = str(start)
-    _fit_hooks(cfg, now)
+    return _run(cfg, now, pipeline_test)
+
+
+def _run(cfg: Config, step: Step, pipeline_test: bool) -> ReleaseRunner:
+    _fit_hooks(cfg, step)
     runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
     runner.train()
+    if is_main_process():
+        export_step(cfg, step)
     if pipeline_test:
         runner.test()
     return runner
@@ -192,7 +201,7 @@ def _set_up_resume(cfg: Config, resume: str, step_name: str) -> None:
 
 def _latest_checkpoint(work_dir: Path, step_name: str) -> Path | None:
     mine = re.compile(rf"{re.escape(step_name)}-\d+")
-    named = find_latest_checkpoint(str(work_dir))
+    named = find_latest_checkpoint(str(work_dir)) if (work_dir / "last_checkpoint").is_file() else None
     if named and Path(named).is_file() and mine.fullmatch(Path(named).stem):
         return Path(named)
     # The note is written in place and holds an absolute path: a kill may leave it empty, and a work dir may be moved.

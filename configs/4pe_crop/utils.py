@@ -16,7 +16,7 @@ from admlops.datasets.transforms import LoadImage, RandomCrop
 with read_base():
     from .._base_.camera_network import *
     from .._base_.default_runtime import *
-    from .._base_.quantization import fusion_bn_patterns, quantization, solver
+    from .._base_.quantization import fusion_bn_patterns, parity, quantization, solver
     from .._base_.schedules import one_cycle
 
 # ---- what you change first -------------------------------------------------------------------------------------------
@@ -34,6 +34,10 @@ shuffle_window = None  # shuffle neighbouring lines of that many only, for slow 
 
 # ---- sizes, (height, width) in px --------------------------------------------------------------------------------------
 crop_hw = (448, 1216)
+# What a deployed network sees of a camera: arguments of ExportGeometry; and the runtime and the camera's image, (height, width)
+# in px, for which the steps leave an `*-export-last.onnx` (None: none). `tools/deploy.py` exports for others.
+export = dict(input_hw=crop_hw, pyramid_step=0, place_yx=(0.5, 0.5))
+export_last = dict(target="onnxruntime", original_hw=(720, 1280))
 
 
 def network(branches):
@@ -61,6 +65,6 @@ def train_loader(
 def eval_loader(tasks, release=val_data_release, geometry=(), load_threads=load_threads):
     """Load samples for validation: the whole image, or what ``geometry`` makes of it; labels stay in original pixels.
 
-    What a deployed model sees: ``[dict(type=ExportGeometry, input_hw=crop_hw, pyramid_step=0, place_yx=(0.5, 0.5))]``.
+    What a deployed model sees: ``[dict(type=ExportGeometry, **export)]``.
     """
     return evaluation_samples(tasks, release, geometry, load_threads, prefetch)

@@ -27,5 +27,7 @@ solver = [
     *quantized_steps(max_iters=325, val_interval=325, lr=8e-4),
 ]
 default_hooks["checkpoint"].update(interval=260)
+# A quarter of 1080x1920, 14 rows cut above.
+export.update(pyramid_step=2, input_hw=(256, 480))
 
 del train_loader, eval_loader, one_cycle, quantized_steps, tasks

@@ -12,7 +12,7 @@ from admlops.datasets.transforms import LoadImage, RandomCrop, ResizeMinMax
 with read_base():
     from .._base_.camera_network import *
     from .._base_.default_runtime import *
-    from .._base_.quantization import fusion_bn_patterns, quantization, solver
+    from .._base_.quantization import fusion_bn_patterns, parity, quantization, solver
     from .._base_.schedules import one_cycle
 
 # ---- what you change first -------------------------------------------------------------------------------------------
@@ -32,6 +32,10 @@ shuffle_window = None  # shuffle neighbouring lines of that many only, for slow 
 resize_hw = (540, 1140)
 resize_type = "min_max_pairs"
 crop_hw = (512, 960)
+# What a deployed network sees of a camera: arguments of ExportGeometry; and the runtime and the camera's image, (height, width)
+# in px, for which the steps leave an `*-export-last.onnx` (None: none). `tools/deploy.py` exports for others.
+export = dict(pyramid_step=1)
+export_last = dict(target="onnxruntime", original_hw=(1080, 1920))
 
 
 def network(branches):

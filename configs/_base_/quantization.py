@@ -12,6 +12,9 @@ with read_base():
 # Integers of the target, for all steps: 7 bits for x86 without VNNI, relu_range "s8" for TensorRT.
 quantization = dict(weight_bits=8, relu_range="u8", power_of_two=True, rounding="half_even", momentum=0.05)
 
+# Points that integers may lose against floats, on the mean of the branches and on any of them; tools/parity.py asks.
+parity = dict(mean_drop=0.3, branch_drop=1.0)
+
 # Which BN layers a step absorbs, by the names of their modules.
 fusion_bn_patterns = {
     "fusion-bn-c1": ["backbone.*", "neck.*"],
