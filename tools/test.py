@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Test a checkpoint.
+"""Measure a checkpoint of any step, or an exported file.
 
 python tools/test.py configs/4pe_resize/multitask.py work_dirs/4pe_resize/multitask/with-bn-last.pth
 """
@@ -18,7 +18,16 @@ def parse_args() -> argparse.Namespace:
     """Parse the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("config", help="config file")
-    parser.add_argument("checkpoint", help="checkpoint file")
+    parser.add_argument("model", help="checkpoint of any step, or an exported .onnx file")
+    parser.add_argument(
+        "--backend",
+        help="torch, qat, integer, onnxruntime, openvino or tensorrt (default: what computes the file as it is)",
+    )
+    parser.add_argument(
+        "--input-shape",
+        metavar="HxW",
+        help="measure a checkpoint in the geometry of its export for a camera with images of this size, such as 1080x1920",
+    )
     parser.add_argument("--work-dir", help="where the report goes (default: work_dirs/<folder>/<config name>)")
     parser.add_argument("--show-dir", help="draw every picture, truth beside prediction, into this folder")
     parser.add_argument("--out", help="write the predictions as records (predictions.jsonl, masks) into this folder")
@@ -37,12 +46,15 @@ def main() -> None:
     """Parse, test, exit."""
     args = parse_args()
     from admlops.engine.config import parse_options
+    from admlops.engine.export_geometry import parse_hw
     from admlops.engine.test import run_test
 
     try:
         run_test(
             args.config,
-            args.checkpoint,
+            args.model,
+            backend=args.backend,
+            input_hw=args.input_shape and parse_hw(args.input_shape),
             work_dir=args.work_dir,
             show_dir=args.show_dir,
             out=args.out,

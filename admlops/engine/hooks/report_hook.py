@@ -54,6 +54,7 @@ class ReportHook(Hook):  # type: ignore[misc]
             "step": runner.step.name,
             "iteration": runner.iter,
             "checkpoint": getattr(runner, "loaded_from", None),
+            "backend": getattr(runner, "backend", "torch"),
             **runner.lineage.of_report(runner, split),
         }
         write_report(runner.work_dir, metrics, getattr(evaluator, "details", {}), context)
