@@ -155,7 +155,9 @@ def _nodes(
     nodes: dict[str, Node] = {}
     for call in found.calls:
         grid = _grid(call, nodes) if quantized else None
-        nodes[call.name] = _node(call, grid, weights)
+        nodes[call.name] = (
+            _node(call, grid, weights) if call.kind != "input" else InputNode(call.name, (), grid, found.image_channels)
+        )
     missing = [name for name, node in found.outputs.items() if node not in nodes]
     if missing or not found.outputs:
         raise QuantizationError("the network puts out what no layer made", got=missing or "no output")
@@ -173,8 +175,6 @@ def _grid(call: Call, nodes: dict[str, Node]) -> Grid | None:
 def _node(call: Call, grid: Grid | None, weights: Callable[[Call], Weights]) -> Node:
     module: Any = call.module
     common: dict[str, Any] = {"name": call.name, "inputs": call.inputs, "grid": grid}
-    if call.kind == "input":
-        return InputNode(**{**common, "inputs": ()}, channels=3)
     if call.kind == "conv":
         parts = conv_parts(module)
         if isinstance(parts, str):

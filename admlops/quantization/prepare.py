@@ -41,8 +41,8 @@ def prepare(model: nn.Module, spec: QuantSpec, example_BCHW: Tensor | None = Non
     Parameters and BN keep their names, but for those of a convolution that stands alone (``<layer>.weight``, now
     ``<layer>.conv.weight``; a state in floats can be loaded). Quantizers add buffers ``<layer>.out_quantizer.amax``.
 
-    The operands of a sum: a convolution without ReLU that nothing else reads stays in its accumulator, because a runtime that
-    adds within the convolution (OpenVINO) never rounds it; of two such the second is rounded.
+    The operands of a sum: a convolution that nothing else reads stays in its accumulator, because a runtime that adds within
+    the convolution (OpenVINO) never rounds it; of two such the second is rounded.
 
     Args:
         model: A network in floats; its call with a picture returns its raw outputs.
@@ -187,23 +187,21 @@ def _refuse_hazards(model: nn.Module, found: Trace) -> None:
 
 
 def _is_bare_conv(name: str, found: Trace) -> bool:
-    """Whether an operand of a sum is a convolution without ReLU that nobody else reads."""
-    if name == IMAGE or found[name].kind != "conv" or name in found.outputs.values() or len(found.readers(name)) > 1:
-        return False
-    parts = conv_parts(found[name].module)
-    return not isinstance(parts, str) and parts.act is None
+    """Whether an operand of a sum is a convolution that nobody else reads, with a ReLU or without."""
+    known = name != IMAGE and found[name].kind == "conv" and name not in found.outputs.values()
+    return known and len(found.readers(name)) == 1
 
 
 def _accumulator_operands(found: Trace) -> dict[str, str]:
     """Choose the operand of each sum that is not rounded: the other operand, by the name of the convolution."""
     chosen = {}
     for call in found.calls:
-        if call.kind == "add":
-            first, second = call.inputs
-            for operand, other in ((first, second), (second, first)):
-                if operand != other and _is_bare_conv(operand, found):
-                    chosen[operand] = other
-                    break
+        if call.kind == "add" and call.inputs[0] != call.inputs[1]:
+            # Rounding costs one without ReLU more: it would lose a bit to the sign.
+            operands = sorted(call.inputs, key=lambda name: _is_unsigned(name, found))
+            operand = next((name for name in operands if _is_bare_conv(name, found)), None)
+            if operand is not None:
+                chosen[operand] = next(name for name in call.inputs if name != operand)
     return chosen
 
 

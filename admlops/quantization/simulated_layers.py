@@ -182,7 +182,10 @@ class SimulatedConv(nn.Module):
         in_scale = torch.tensor(self.in_quantizer.grid().scale, device=feat_BCHW.device)
         q_OIHW, bias_O, scale_O = self.integers()
         # With arbitrary scales (q * s) / s is not always q.
-        acc_BOHW = self._convolve((feat_BCHW / in_scale).round_(), q_OIHW, bias_O).round_()
+        whole_BCHW = (feat_BCHW.float() / in_scale).round_()
+        # Half precision holds no accumulator.
+        with torch.autocast(feat_BCHW.device.type, enabled=False):
+            acc_BOHW = self._convolve(whole_BCHW, q_OIHW, bias_O).round_()
         return acc_BOHW * (in_scale * scale_O).view(-1, 1, 1)
 
     def _rounded_weight(self, weight_OIHW: Tensor, scale_O: Tensor) -> Tensor:
@@ -191,9 +194,7 @@ class SimulatedConv(nn.Module):
 
     def _convolve(self, feat_BCHW: Tensor, weight_OIHW: Tensor, bias_O: Tensor | None) -> Tensor:
         conv: Any = self.conv
-        # Half precision holds no accumulator.
-        with torch.autocast(feat_BCHW.device.type, enabled=False):
-            return F.conv2d(feat_BCHW.float(), weight_OIHW, bias_O, conv.stride, conv.padding, conv.dilation, conv.groups)
+        return F.conv2d(feat_BCHW, weight_OIHW, bias_O, conv.stride, conv.padding, conv.dilation, conv.groups)
 
 
 class SimulatedAdd(nn.Module):

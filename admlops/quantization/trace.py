@@ -43,11 +43,13 @@ class Trace:
     """What a picture met.
 
     Attributes:
+        image_channels: Channels of the picture.
         calls: Calls of layers, in order.
         outputs: Name of the call by name of the raw output.
         foreign: What integers do not know, a sentence each, named by module.
     """
 
+    image_channels: int
     calls: list[Call] = field(default_factory=list)
     outputs: dict[str, str] = field(default_factory=dict)
     foreign: list[str] = field(default_factory=list)
@@ -89,7 +91,7 @@ class _Watch(TorchFunctionMode):
 
 class _Recorder:
     def __init__(self, model: nn.Module, image: Tensor) -> None:
-        self.trace = Trace()
+        self.trace = Trace(image.shape[1])
         self.values: dict[int, str] = {id(image): IMAGE}
         self.kept: list[Tensor] = [image]  # an id is unique among living objects only
         self.scope: list[str] = []

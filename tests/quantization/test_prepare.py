@@ -201,6 +201,7 @@ class Sum(nn.Module):
 SUMS = {
     "first is a convolution": (lambda m, x: m.head(m.add(m.a(x), m.relu(x))), {"a": "accumulator", "relu": "u8"}),
     "second is a convolution": (lambda m, x: m.head(m.add(m.relu(x), m.a(x))), {"a": "accumulator", "relu": "u8"}),
+    "with a ReLU": (lambda m, x: m.head(m.add(m.relu(x), x)), {"relu": "accumulator"}),
     "both are": (lambda m, x: m.head(m.add(m.b(x), m.a(x))), {"b": "accumulator", "a": "s8"}),
     "read by two": (lambda m, x: m.head(m.again(m.add(a := m.a(x), x), a)), {"a": "s8", "add": "s8"}),
     "also an output": (lambda m, x: [m.add(a := m.a(x), m.b(x)), a], {"a": "s8", "b": "accumulator"}),
