@@ -4,7 +4,8 @@
     python benchmarks/run_all.py [index pipeline ...] [--quick] [--write docs/benchmarks.md]
 
 ``--write`` puts the table between the two marks in that file. ``--quick`` only shows that all run. Fails where a benchmark
-does, or where a figure misses its bound (not with ``--quick``). ``multitask_gap.py`` trains for hours and is run by itself.
+does, or where a figure misses its bound (not with ``--quick``). ``multitask_gap.py`` and ``quantization.py accuracy`` train for
+hours and are run by themselves.
 """
 
 from __future__ import annotations
@@ -24,6 +25,7 @@ QUICK_ARGUMENTS = {
     "training": ["--batch-size", "1", "--crop-hw", "128", "192", "--rounds", "1"],
     "conversion": ["--frames", "8000"],
     "data_release": ["--quick"],
+    "quantization": ["--quick"],
 }
 """Benchmarks in the order in which they run, with the arguments of a quick one."""
 

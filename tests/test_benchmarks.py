@@ -25,6 +25,7 @@ def run_all(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("pipeline", 3),
         ("evaluation", 2),
         ("data_release", 5),
+        ("quantization", 15),
         ("index", 4),  # and two more where Hugging Face's package is installed
     ],
 )
