@@ -15,7 +15,7 @@ from mmengine.registry import DefaultScope
 from torch import Tensor, nn
 
 from admlops.data_release.lineage import lineage_path
-from admlops.engine.checkpoint import read_checkpoint, save_checkpoint
+from admlops.engine.checkpoint import check_fit, read_checkpoint, save_checkpoint
 from admlops.engine.lineage import derived_lineage, write_lineage
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.steps import Conversion, NetworkState, Step, build_network, require_previous
@@ -42,6 +42,7 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
     checkpoint = read_checkpoint(path)
     state = require_previous(checkpoint, step.name, str(step.previous), path)
     network = build_network(cfg, path)
+    check_fit(network, checkpoint["state_dict"], path, strict=True)
     integers = IntegerNetwork(integer_graph(network)).eval()
     check = step.conversion or Conversion()
     for number, image_BCHW in enumerate(islice(_images(cfg, network), check.check_images), 1):

@@ -21,7 +21,7 @@ from admlops.engine.hooks.quantization_hook import QuantizationHook
 from admlops.engine.lineage import RunLineage
 from admlops.engine.release_train_loop import ReleaseTrainLoop
 from admlops.engine.require_clean import require_clean
-from admlops.engine.steps import current_step, shape_network, start_step, state_of_step
+from admlops.engine.steps import NetworkState, current_step, shape_network, start_step, state_of_step
 from admlops.errors import CheckpointError, ConfigError
 from admlops.registry import RUNNERS
 
@@ -167,12 +167,21 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
             The checkpoint.
 
         Raises:
-            CheckpointError: Missing, truncated or unsafe.
+            CheckpointError: Missing, truncated, unsafe, or of a quantized step although this one is float.
         """
         if "://" not in filename and not Path(filename).is_file():
             raise CheckpointError("no such checkpoint", where=filename, remedy="check the path that was given")
         with safe_globals(), refusals_explained(filename):
             checkpoint: dict[str, Any] = super().load_checkpoint(filename, map_location, *args, **kwargs)
+        state = NetworkState.of_checkpoint(checkpoint)
+        if self.step.spec is None and state.quantization is not None:
+            raise CheckpointError(
+                f"step {self.step.name} trains in float, and the checkpoint's BN layers are absorbed",
+                where=filename,
+                expected="a float checkpoint",
+                got=f"one of step {state.step}",
+                remedy="run the steps in the order of the config's solver",
+            )
         self.loaded_sampler_state = checkpoint.get("sampler")
         self._note_loaded(filename, checkpoint)
         return checkpoint
