@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import asdict
 
 import numpy as np
@@ -103,7 +104,8 @@ def use_geometry(cfg: Config, geometry: Geometry) -> None:
             got=", ".join(names) or "no pipeline",
         )
     image, labels = names.index("LoadImage"), names.index("LoadLabels")
-    load = {key: value for key, value in pipeline[image].items() if key != "resize"}
+    load = copy.deepcopy(pipeline[image])
+    load.pop("resize", None)
     step = {"type": "DeployedInput", **asdict(geometry)}
     cfg.test_dataloader.dataset.pipeline = [*pipeline[:image], load, step, *pipeline[labels:]]
 

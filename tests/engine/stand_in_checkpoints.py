@@ -16,6 +16,7 @@ from admlops.quantization import QuantSpec, absorb_bn, calibrating, prepare
 from admlops.registry import MODELS
 
 CONFIG = "configs/4pe_resize/multitask.py"
+STEPS = ("with-bn", "fusion-bn-c1", "fusion-bn-c2", "int-inference")
 
 
 def tiny_options(release: Path) -> dict[str, object]:
