@@ -294,6 +294,31 @@ def load_weights(network: nn.Module, checkpoint: Mapping[str, Any], path: str | 
     network.load_state_dict(weights, strict=False)
 
 
+def load_network(network: nn.Module, checkpoint: Mapping[str, Any], path: str | Path) -> None:
+    """Make a float network that of a checkpoint, whatever training step it is of.
+
+    Args:
+        network: Float; changed in place.
+        checkpoint: Content of the file.
+        path: The file, for messages.
+
+    Raises:
+        CheckpointError: It is of another network.
+    """
+    state = NetworkState.of_checkpoint(checkpoint)
+    modules = dict(network.named_modules())
+    if unknown := [name for name in state.absorbed_bn if name not in modules]:
+        raise CheckpointError(
+            "the checkpoint does not fit the config's network",
+            where=path,
+            expected="one that absorbed BN layers of this network",
+            got=f"{len(unknown)} that it does not have, such as {unknown[0]}",
+            remedy="give the config that the checkpoint was trained with",
+        )
+    shape_network(network, state)
+    load_weights(network, checkpoint, path)
+
+
 def build_network(cfg: Config, path: str | Path) -> nn.Module:
     """Build the network of a checkpoint, whatever step it is of.
 
@@ -313,6 +338,5 @@ def build_network(cfg: Config, path: str | Path) -> nn.Module:
         return IntegerNetwork.from_state(meta["structure"], checkpoint["state_dict"]).eval()
     with DefaultScope.overwrite_default_scope("admlops"):
         network: nn.Module = MODELS.build(cfg.model)
-    shape_network(network, NetworkState.of_checkpoint(checkpoint))
-    load_weights(network, checkpoint, path)
+    load_network(network, checkpoint, path)
     return network.eval()

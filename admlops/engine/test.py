@@ -21,7 +21,7 @@ from admlops.engine.export_geometry import export_geometry, use_geometry
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.rung_model import RungModel, SizedBackends, backend_predict, integer_predict
 from admlops.engine.rungs import INTEGER, QAT, TORCH, choose_backend, read_exportable
-from admlops.engine.steps import NetworkState, load_weights, shape_network
+from admlops.engine.steps import load_network
 from admlops.errors import ConfigError, ExportError
 from admlops.quantization.trace import EXAMPLE_SHAPE
 from admlops.task_spec import resolve_task
@@ -98,8 +98,7 @@ def _runner_of_checkpoint(cfg: Config, path: str | Path, backend: str | None, st
     runner: ReleaseRunner
     if chosen in {TORCH, QAT}:
         runner = ReleaseRunner.from_cfg(cfg)
-        shape_network(runner.network, NetworkState.of_checkpoint(checkpoint))
-        load_weights(runner.network, checkpoint, path)
+        load_network(runner.network, checkpoint, path)
         _note_model(runner, path, checkpoint, chosen)
         return runner
     network = read_exportable(cfg, path)
