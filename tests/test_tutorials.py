@@ -247,6 +247,58 @@ def test_three_ways_of_training_from_one_repository_of_releases(tmp_path, tiny_r
         assert {segment.name for segment in dataset.segments} == names
 
 
+def test_from_a_float_checkpoint_to_integers(tmp_path, tiny_release, run_python):
+    (tmp_path / "data" / "sample").mkdir(parents=True)
+    for split in ("train", "val"):
+        (tmp_path / "data" / "sample" / split).symlink_to(tiny_release)
+    config = tmp_path / "my_project" / "tiny.py"
+    config.parent.mkdir()
+    (config.parent / "network").symlink_to(ROOT / "configs" / "4pe_resize")
+    config.write_text(TINY_STEPS)
+    model = MODELS.build(load_config("configs/4pe_resize/multitask_demo.py").model)
+    for branch in model.branches.values():
+        branch.seen.fill_(True)
+    demo = tmp_path / "work_dirs" / "my_project" / "tiny"
+    demo.mkdir(parents=True)
+    torch.save({"state_dict": model.state_dict()}, demo / "with-bn-last.pth")
+    script = "bash tools/quanti_training_2step_fusion_bn.sh --config configs/4pe_resize/multitask_demo.py"
+    shorter = {
+        f"{script} --pipeline-test": "true",
+        f"{script}\n": "".join(f"python tools/train.py my_project/tiny.py --if-needed --step {step}\n" for step in range(4)),
+        "configs/4pe_resize/multitask_demo.py": "my_project/tiny.py",
+        "work_dirs/4pe_resize/multitask_demo": "work_dirs/my_project/tiny",
+        "data/sample/val/val_full/images/0034.jpg": "data/sample/val/images/boxes_0.png",
+    }
+    run_tutorial("quantization", tmp_path, run_python, shorter)
+    found = [json.loads(line) for line in (tmp_path / "work_dirs" / "found" / "predictions.jsonl").read_text().splitlines()]
+    assert len(found) == len(list(tiny_release.rglob("*.png")))
+    parity = json.loads((demo / "parity" / "parity.json").read_text())
+    assert parity["faults"] == []
+
+
+TINY_STEPS = """
+from mmengine.config import read_base
+
+with read_base():
+    from .network.multitask_demo import *
+
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.update(num_workers=0, prefetch_factor=None, persistent_workers=False)
+train_dataloader["batch_size"] = 2
+train_dataloader["dataset"]["pipeline"][1]["resize"]["resize_hw"] = (72, 128)
+train_dataloader["dataset"]["pipeline"][2]["crop_hw"] = (64, 96)
+for loader in (val_dataloader, test_dataloader):
+    loader["dataset"]["pipeline"][1]["resize_hw"] = (72, 128)
+for step in solver[1:3]:
+    step["train_cfg"].update(max_iters=2, val_interval=2)
+    step["observers"]["calibration_batches"] = 1
+export.update(pyramid_step=4, input_hw=(64, 128))
+parity.update(mean_drop=100.0, branch_drop=100.0)  # two iterations teach nothing
+del loader, step
+"""
+"""The demo's steps in the size of the tiny release."""
+
+
 def sha256_of_file(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
