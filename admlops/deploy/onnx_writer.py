@@ -50,6 +50,7 @@ class Flavour:
         pixels: Whether ``DequantizeLinear`` takes pixels as they are.
         wraps: Whether operations that only move integers stay integer ones only between quantizers of their own.
         sums_in_convs: Whether a sum becomes part of a convolution that it adds, whose own quantizer then is ignored.
+        joins: Whether integers stay what they are around a concatenation.
     """
 
     signed: bool
@@ -58,12 +59,19 @@ class Flavour:
     pixels: bool
     wraps: bool
     sums_in_convs: bool
+    joins: bool
 
 
 FLAVOURS: Mapping[str, Flavour] = {
-    "onnxruntime": Flavour(signed=False, unsigned=True, integer_bias=True, pixels=True, wraps=True, sums_in_convs=False),
-    "openvino": Flavour(signed=True, unsigned=True, integer_bias=True, pixels=True, wraps=False, sums_in_convs=True),
-    "tensorrt": Flavour(signed=True, unsigned=False, integer_bias=False, pixels=False, wraps=False, sums_in_convs=False),
+    "onnxruntime": Flavour(
+        signed=False, unsigned=True, integer_bias=True, pixels=True, wraps=True, sums_in_convs=False, joins=True
+    ),
+    "openvino": Flavour(
+        signed=True, unsigned=True, integer_bias=True, pixels=True, wraps=False, sums_in_convs=True, joins=False
+    ),
+    "tensorrt": Flavour(
+        signed=True, unsigned=False, integer_bias=False, pixels=False, wraps=False, sums_in_convs=False, joins=True
+    ),
 }
 
 
@@ -255,6 +263,14 @@ class _NetworkWriter:
         """Join integers of one grid; joined as floats, runtimes look for the common grid themselves and lose bits."""
         if node.grid is None:
             return self.builder.node("Concat", operands, axis=1)
+        if not self.flavour.joins:
+            # OpenVINO brings the quantizers around it to few common levels, also where other layers read the operands. Neither
+            # quantizers of its own for each operand nor rounding in arithmetic keeps it from that.
+            raise ExportError(
+                "the target rounds otherwise around a concatenation of integers",
+                where=node.name,
+                remedy="export for 'onnxruntime', or train a network that sums instead of concatenating",
+            )
         parameters = self._quantizer(node.name, node.grid)
         integers = [self.builder.node("QuantizeLinear", [each, *parameters]) for each in operands]
         return self.builder.node("DequantizeLinear", [self.builder.node("Concat", integers, axis=1), *parameters])

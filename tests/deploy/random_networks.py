@@ -129,14 +129,14 @@ def to_planes(pixels):
     return torch.from_numpy(pixels).permute(2, 0, 1)[None]
 
 
-def varg_like(pixels, **options):
-    """Every kind of node, two raw outputs; the sizes are odd where the picture's are."""
+def varg_like(pixels, joins=True, **options):
+    """Every kind of node, two raw outputs; odd sizes where the picture's are. Sums replace concatenations unless `joins`."""
     down = {key: options.pop(key) for key in ("bare", "swap", "merged") if key in options}
     net = RandomNetwork(to_planes(pixels), **options)
     stem = net.conv("stem", "input", 16, 3, 2)
     pooled = net.max_pool("pool", stem)
     c2 = net.block("s2.block", net.down_block("s2.down", stem, 16, **down))
-    joined = net.concat("joined", c2, pooled)
+    joined = net.concat("joined", c2, pooled) if joins else net.add("joined", c2, pooled)
     c3 = net.block("s3.block", net.down_block("s3.down", joined, 32, **down))
     c4 = net.down_block("s4.down", c3, 32, **{**down, "merged": False})
     lateral = net.conv("lateral", c3, 32, raw=True, relu=False)
@@ -144,7 +144,8 @@ def varg_like(pixels, **options):
     signed = net.conv("signed", p3, 16, relu=False)
     up3 = net.upsample("up3", signed, c2)
     p2 = net.add("p2", net.conv("lateral2", c2, 16, relu=False, raw=True), up3)
-    both = net.concat("both", net.relu("rectified", up3), p2, up3)
+    rectified = net.relu("rectified", up3)
+    both = net.concat("both", rectified, p2, up3) if joins else net.add("both", net.add("two", rectified, p2), up3, relu=False)
     mixed = net.separable("mixed", both, 16)
     net.conv("heat", net.separable("head", mixed, 16), 3, relu=False, raw=True)
     net.conv("logits", mixed, 5, 3, relu=False, raw=True)

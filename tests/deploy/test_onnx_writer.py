@@ -38,19 +38,26 @@ def grid_nodes(graph):
 @pytest.fixture(
     scope="module", params=[(64, 96, 8, 255), (67, 93, 7, 255), (67, 93, 8, 127)], ids=lambda case: "-".join(map(str, case))
 )
-def case(request):
-    """Network, picture and what the reference makes of it; 255 and 127 are the largest integers behind a ReLU."""
+def cases(request):
+    """Network, picture and what the reference makes of it, with and without concatenations.
+
+    255 and 127 are the largest integers behind a ReLU.
+    """
     height, width, weight_bits, relu_high = request.param
-    graph = varg_like(random_pixels(height, width), weight_bits=weight_bits, relu_high=relu_high)
     pixels = random_pixels(height, width, seed=1)
-    return graph, pixels, expected(graph, pixels)
+
+    def make(joins):
+        graph = varg_like(random_pixels(height, width), joins, weight_bits=weight_bits, relu_high=relu_high)
+        return graph, pixels, expected(graph, pixels)
+
+    return {joins: make(joins) for joins in (True, False)}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("tapped", [True, False])  # an output keeps a tensor alive: what is fused shows without taps only
-def test_runtimes_equal_the_integer_reference(case, runtime, tapped):
-    graph, pixels, values = case
+def test_runtimes_equal_the_integer_reference(cases, runtime, tapped):
     flavour, run = RUNTIMES[runtime]
+    graph, pixels, values = cases[flavour != "openvino"]
     taps = grid_nodes(graph) if tapped else []
     model = to_onnx(graph, pixels.shape[:2], flavour, taps=taps)
     onnx.checker.check_model(model, full_check=True)
@@ -75,18 +82,22 @@ def test_integers_wherever_both_operands_of_a_sum_are_convolutions(flavour):
             assert np.array_equal(result, expected(graph, pixels)["heat"]), (bare, swap)
 
 
-@pytest.mark.parametrize("flavour", ["onnxruntime", "openvino"])
-def test_signed_and_unsigned_integers_are_joined(flavour):
-    # OpenVINO, left to find the common grid of the two by itself, cuts bits off both.
-    run = run_openvino if flavour == "openvino" else run_onnxruntime
+def test_signed_and_unsigned_integers_are_joined():
     pixels = random_pixels(33, 49)
     net = RandomNetwork(to_planes(pixels))
     stem = net.conv("stem", "input", 16, 3, 2)
     joined = net.concat("joined", net.max_pool("pool", net.conv("signed", "input", 8, 3, relu=False)), stem)
     net.conv("heat", joined, 2, relu=False, raw=True)
     graph = net.graph(heat="heat")
-    result = run(to_onnx(graph, (33, 49), flavour), pixels)["heat"]
+    result = run_onnxruntime(to_onnx(graph, (33, 49), "onnxruntime"), pixels)["heat"]
     assert np.array_equal(result, expected(graph, pixels)["heat"])
+
+
+def test_a_concatenation_is_refused_for_openvino():
+    with pytest.raises(ExportError, match="rounds otherwise around a concatenation") as caught:
+        to_onnx(varg_like(random_pixels(33, 49)), (33, 49), "openvino")
+    assert "joined" in str(caught.value)
+    assert "'onnxruntime'" in str(caught.value)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -96,7 +107,8 @@ def test_arbitrary_scales_keep_their_weaker_promise(runtime):
     pixels = random_pixels(64, 96)
     net = RandomNetwork(to_planes(pixels), power_of_two=False)
     stem = net.conv("stem", "input", 16, 3, 2)
-    net.concat("joined", net.block("block", net.down_block("down", stem, 16)), net.max_pool("pool", stem))
+    join = net.add if flavour == "openvino" else net.concat
+    join("joined", net.block("block", net.down_block("down", stem, 16)), net.max_pool("pool", stem))
     net.conv("heat", "joined", 2, relu=False, raw=True)
     graph = net.graph(heat="heat")
     values = expected(graph, pixels)
@@ -185,7 +197,7 @@ def test_a_network_in_floats_has_no_quantizers(flavour):
 
 
 def test_post_processing_declares_the_outputs():
-    graph = varg_like(random_pixels(33, 49))
+    graph = varg_like(random_pixels(33, 49), joins=False)
 
     def postprocess(builder, tensors, shapes):
         assert shapes == {"veh.heatmap": (3, 9, 13), "seg.logits": (5, 9, 13)}
