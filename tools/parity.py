@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-from pathlib import Path
 
 import admlops  # noqa: F401  sets thread defaults before torch is loaded
 from admlops.errors import AdmlopsError
@@ -29,6 +28,9 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument(
         "--exact", type=int, default=2, metavar="N", help="compare integer by integer on N pictures (default: 2; 0: do not)"
     )
+    parser.add_argument(
+        "--pipeline-test", action="store_true", help="of a pipeline test: few pictures, and no budget for what they lose"
+    )
     parser.add_argument("--out", help="folder for parity.json, parity.csv, parity.png (default: <work dir>/parity)")
     parser.add_argument(
         "--cfg-options", nargs="+", action="extend", default=[], metavar="KEY=VALUE", help="override config values"
@@ -39,13 +41,12 @@ def parse_args() -> argparse.Namespace:
 def main() -> None:
     """Parse, measure, report, exit."""
     args = parse_args()
-    from admlops.engine.config import load_config, parse_options
+    from admlops.engine.config import parse_options
     from admlops.engine.export_geometry import parse_hw
-    from admlops.engine.parity import REPORTS, run_parity
+    from admlops.engine.parity import run_parity
     from admlops.engine.parity_report import format_parity, write_parity
 
     try:
-        options = parse_options(args.cfg_options)
         table = run_parity(
             args.config,
             work_dir=args.work_dir,
@@ -53,10 +54,10 @@ def main() -> None:
             input_hw=args.input_shape and parse_hw(args.input_shape),
             limit=args.limit,
             exact=args.exact,
-            options=options,
+            pipeline_test=args.pipeline_test,
+            options=parse_options(args.cfg_options),
         )
-        folder = args.out or Path(load_config(args.config, options, args.work_dir).work_dir) / REPORTS
-        files = write_parity(folder, table)
+        files = write_parity(args.out or table.folder, table)
     except AdmlopsError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(format_parity(table, color=sys.stdout.isatty()))

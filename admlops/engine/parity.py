@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from admlops.deploy.parity import ParityReport, compare
 from admlops.engine.config import load_config
 from admlops.engine.export_geometry import export_geometry, use_geometry
+from admlops.engine.pipeline_test import NUM_EVAL_BATCHES, pipeline_work_dir
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.rungs import read_exportable
 from admlops.engine.steps import build_network, read_steps
@@ -84,6 +85,7 @@ class ParityTable:
         exact: What was counted bit by bit; None where nothing could be.
         budget: What may be lost.
         power_of_two: Whether all scales are powers of two: then nothing may differ.
+        folder: Where its files go.
     """
 
     columns: tuple[Column, ...]
@@ -91,6 +93,7 @@ class ParityTable:
     exact: ParityReport | None
     budget: Budget
     power_of_two: bool = True
+    folder: Path = Path(REPORTS)
 
     @property
     def reference(self) -> Column | None:
@@ -166,6 +169,7 @@ def run_parity(
     input_hw: tuple[int, int] | None = None,
     limit: int | None = None,
     exact: int = 2,
+    pipeline_test: bool = False,
     options: Mapping[str, Any] | None = None,
 ) -> ParityTable:
     """Measure all rungs of a training on the config's test data.
@@ -177,6 +181,7 @@ def run_parity(
         input_hw: Measure in the geometry of the export for a camera with images of this height and width, px.
         limit: Measure on so many pictures only.
         exact: Compare integer by integer on so many pictures; 0: do not.
+        pipeline_test: Measure what a pipeline test left, on few pictures, whatever it loses; integers must still be equal.
         options: Config values by dotted path.
 
     Returns:
@@ -186,9 +191,15 @@ def run_parity(
         ConfigError: The config cannot be used, or has no such column.
     """
     cfg = load_config(config, options, work_dir)
+    budget = Budget(**(cfg.get("parity") or {}))
+    if pipeline_test:
+        limit, exact = limit or NUM_EVAL_BATCHES, min(exact, 1)
+        budget = Budget(mean_drop=100.0, branch_drop=100.0)
+        if work_dir is None:
+            cfg.work_dir = pipeline_work_dir(cfg)
     found = [_measure(column, cfg, config, input_hw, limit, options) for column in _choose_columns(cfg, columns)]
     report, power_of_two = (None, True) if exact < 1 else _compare(cfg, found, input_hw, exact)
-    return ParityTable(tuple(found), _rows(found), report, Budget(**(cfg.get("parity") or {})), power_of_two)
+    return ParityTable(tuple(found), _rows(found), report, budget, power_of_two, Path(cfg.work_dir) / REPORTS)
 
 
 def _choose_columns(cfg: Config, names: Sequence[str] | None) -> list[Column]:

@@ -13,6 +13,18 @@ NUM_ITERS = 4
 NUM_EVAL_BATCHES = 2
 
 
+def pipeline_work_dir(cfg: Config) -> str:
+    """Name the work dir of a pipeline test, whose checkpoints must never be taken for a real run's.
+
+    Args:
+        cfg: A config with the work dir of a real run.
+
+    Returns:
+        The folder beside it.
+    """
+    return f"{cfg.work_dir}_pipeline_test"
+
+
 def shorten(cfg: Config) -> None:
     """Cut a config down to a few iterations on the validation split, with validation and test at the end.
 

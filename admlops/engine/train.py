@@ -21,7 +21,7 @@ from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.engine.export_step import export_step
 from admlops.engine.integer_step import convert_to_integers
-from admlops.engine.pipeline_test import shorten
+from admlops.engine.pipeline_test import pipeline_work_dir, shorten
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.steps import NetworkState, Step, build_network, current_step
 from admlops.errors import CheckpointError, ConfigError
@@ -76,8 +76,7 @@ def train(
     cfg = load_config(config, options, work_dir, step)
     now = current_step(cfg)
     if pipeline_test and work_dir is None:
-        # Its checkpoints must never be taken for a real run's.
-        cfg.work_dir = f"{cfg.work_dir}_pipeline_test"
+        cfg.work_dir = pipeline_work_dir(cfg)
     if if_needed and not pipeline_test:  # which is there to run everything
         if _is_done(cfg, now):
             return None

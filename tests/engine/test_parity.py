@@ -170,7 +170,7 @@ def test_files(tmp_path):
 
 @pytest.mark.parametrize("integer", [(0.5, 0.7), (0.1, 0.7)])
 def test_the_tool_exits_with_1_where_something_is_wrong(tmp_path, monkeypatch, capsys, integer):
-    monkeypatch.setattr(parity, "run_parity", lambda *given, **named: by_hand(integer))
+    monkeypatch.setattr(parity, "run_parity", lambda *given, **named: by_hand(integer, folder=tmp_path / "parity"))
     monkeypatch.setattr(sys, "argv", ["parity.py", CONFIG, "--work-dir", str(tmp_path)])
     wrong = integer[0] < 0.5
     if wrong:

@@ -282,6 +282,8 @@ def environment():
 def test_the_script_goes_on_where_it_was_killed(config, done, tmp_path):
     shutil.copy(done / "with-bn-last.pth", tmp_path)
     script = ["bash", "tools/quanti_training_2step_fusion_bn.sh", "--config", str(config), "--work-dir", str(tmp_path)]
+    # Four iterations learn nothing that could be kept.
+    script += ["--cfg-options", "parity.mean_drop=100", "parity.branch_drop=100"]
     killed = subprocess.Popen(
         script, cwd=ROOT, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
     )
@@ -299,6 +301,9 @@ def test_the_script_goes_on_where_it_was_killed(config, done, tmp_path):
     for name in NAMES:
         first, second = (read_checkpoint(folder / f"{name}-last.pth")["state_dict"] for folder in (done, tmp_path))
         assert all_equal(first, second), name
+    table = json.loads((tmp_path / "parity" / "parity.json").read_text())
+    assert [*table["columns"]] == [*NAMES, "onnxruntime", "openvino"]
+    assert table["faults"] == []
 
 
 def test_two_processes_train_a_quantized_step(config, done, tmp_path):
@@ -321,14 +326,13 @@ def test_the_script_passes_options_on(tmp_path):
     stand_in.chmod(0o755)
     script = ["bash", "tools/quanti_training_2step_fusion_bn.sh"]
     env = os.environ | {"PYTHON": str(stand_in)}
-    subprocess.run(
-        [*script, "--config", "a.py", "--pipeline-test", "--work-dir", "d", "--gpus", "2"], cwd=ROOT, env=env, check=True
-    )
-    calls = (tmp_path / "calls").read_text().splitlines()
-    assert [call.split("--step ")[1] for call in calls] == [
-        f"{step} --if-needed --pipeline-test --work-dir d" for step in range(4)
-    ]
-    assert ["nproc_per_node=2" in call for call in calls] == [True, True, True, False]
+    options = ["--pipeline-test", "--work-dir", "d", "--cfg-options", "e=1", "f=2"]
+    subprocess.run([*script, "--config", "a.py", "--gpus", "2", "--amp", *options], cwd=ROOT, env=env, check=True)
+    *steps, parity = (tmp_path / "calls").read_text().splitlines()
+    given = " ".join(options)
+    assert [call.split("--step ")[1] for call in steps] == [f"{step} --if-needed {given} --amp" for step in range(4)]
+    assert ["nproc_per_node=2" in call for call in steps] == [True, True, True, False]
+    assert parity.endswith(f"tools/parity.py a.py {given}")
     refused = subprocess.run(script, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
     assert refused.returncode == 2
     assert "usage" in refused.stderr
