@@ -54,7 +54,8 @@ def float_options(cfg: Config) -> list[str]:
     """Let the float step take as many iterations as all steps together, its schedule in proportion."""
     solver = cfg.solver
     total = sum(step.train_cfg.max_iters for step in solver if step.get("train_cfg"))
-    warmup = round(solver[0].param_scheduler[0].end * total / solver[0].train_cfg.max_iters)
+    warmup_part, rest = solver[0].param_scheduler
+    warmup = round(warmup_part.end * total / rest.end)
     values = {
         "train_cfg.max_iters": total,
         "train_cfg.val_interval": total,

@@ -19,8 +19,8 @@ class QuantSpec:
         weight_bits: 8, or 7 for x86 processors without VNNI, whose 16-bit sums of two products saturate with 8.
         relu_range: Integers behind a ReLU: ``u8`` 0 to 255, or ``s8`` 0 to 127 for targets without unsigned bytes (TensorRT).
         power_of_two: Whether scales are powers of two. Then the simulation, the integers and the runtimes are equal bit for
-            bit. Otherwise the promise is weaker: simulation and integer reference are equal, runtimes differ from them in at
-            most 2 % of the integers, by at most 8.
+            bit. Otherwise the promise is weaker: simulation and integer reference are equal; runtimes differ from them where a
+            sum falls on the other side of a tie, in some percent of the integers, the more the deeper the network.
         rounding: A name in ``ROUNDINGS``.
         momentum: Part by which a training batch moves the observed range of an activation.
 

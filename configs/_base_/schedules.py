@@ -6,9 +6,13 @@ from torch.optim import AdamW
 from admlops.engine import ReleaseTrainLoop
 
 
-def one_cycle(max_iters, val_interval, lr=2e-3, warmup=0.2):
-    """Return ``train_cfg``, ``optim_wrapper`` and ``param_scheduler`` of a training."""
-    warmup_iters = max(1, round(max_iters * warmup))
+def one_cycle(max_iters, val_interval, lr=2e-3, warmup=0.2, cycle_iters=None):
+    """Return ``train_cfg``, ``optim_wrapper`` and ``param_scheduler`` of a training.
+
+    ``cycle_iters`` is the length of the whole cycle where this is only its beginning, and other steps its end.
+    """
+    cycle_iters = cycle_iters or max_iters
+    warmup_iters = max(1, round(cycle_iters * warmup))
     return dict(
         train_cfg=dict(type=ReleaseTrainLoop, max_iters=max_iters, val_interval=val_interval),
         optim_wrapper=dict(
@@ -25,8 +29,8 @@ def one_cycle(max_iters, val_interval, lr=2e-3, warmup=0.2):
                 eta_min_ratio=0.01,
                 by_epoch=False,
                 begin=warmup_iters,
-                end=max_iters,
-                T_max=max_iters - warmup_iters,
+                end=cycle_iters,
+                T_max=cycle_iters - warmup_iters,
             ),
         ],
     )
