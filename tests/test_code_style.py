@@ -78,6 +78,11 @@ def test_names_say_what_is_inside():
     assert [str(path) for path in files if {path.stem, path.parent.name} & BANNED_NAMES] == []
 
 
+def test_no_two_test_files_have_one_name():
+    names = [path.name for path in python_files("tests") if path.name.startswith("test_")]
+    assert sorted(set(names)) == sorted(names), "pytest imports one of them and leaves the other out"
+
+
 def test_shell_scripts_parse_and_stop_at_errors():
     scripts = [*sorted((ROOT / "tools").glob("*.sh")), ROOT / ".ci" / "run"]
     for script in scripts:

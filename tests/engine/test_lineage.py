@@ -145,7 +145,7 @@ def test_the_file_beside_says_the_same_and_goes_with_its_checkpoint(made):
         assert written == json.loads(json.dumps(inside(path)))
     names = {file.name.removesuffix(".lineage.json") for file in made["base"].glob("*.lineage.json")}
     # CheckpointHook kept one of three; the first was deleted by the run that went on.
-    assert names == {"with-bn-init.pth", "with-bn-0003.pth", "with-bn-last.pth"}
+    assert names == {"with-bn-init.pth", "with-bn-0003.pth", "with-bn-last.pth", "with-bn-export-last.onnx"}
     assert not list(made["base"].glob(".*.part"))
 
 
@@ -371,5 +371,6 @@ def test_two_processes_write_one_lineage(made, tmp_path):
     written = beside(tmp_path / "with-bn-last.pth")
     assert (written["world_size"], written["sampler"]["samples_consumed"]) == (2, 8)
     assert written["checkpoint"]["sha256"] == sha256(tmp_path / "with-bn-last.pth")
-    assert len(list(tmp_path.glob("*.lineage.json"))) == len(list(tmp_path.glob("*.pth"))) == 3
+    written = [*tmp_path.glob("*.pth"), *tmp_path.glob("*.onnx")]
+    assert len(written) == len(list(tmp_path.glob("*.lineage.json"))) == 4
     assert not list(tmp_path.glob(".*.part"))
