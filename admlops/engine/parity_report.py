@@ -98,7 +98,7 @@ def draw_parity(table: ParityTable) -> bytes:
     axes.set_xticks(places, table.rows, rotation=30, ha="right")
     axes.set_ylabel("points against float")
     axes.grid(axis="y", alpha=0.3)
-    axes.legend(frameon=False, fontsize="small")
+    figure.legend(loc="outside right upper", frameon=False, fontsize="small")
     return to_png(figure, 120)
 
 

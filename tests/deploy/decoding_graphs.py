@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 import onnxruntime
-import openvino
 import torch
 
+from admlops.deploy.backends.openvino_backend import shared_core
 from admlops.deploy.contract import BranchContract, Contract, Geometry
 from admlops.deploy.graph_builder import GraphBuilder
 from admlops.deploy.postprocess import decode_in_graph, describe_outputs
@@ -35,7 +35,7 @@ def run_onnxruntime(model: bytes, raw: Mapping[str, torch.Tensor]) -> dict[str, 
 
 
 def run_openvino(model: bytes, raw: Mapping[str, torch.Tensor]) -> dict[str, np.ndarray]:
-    core = openvino.Core()
+    core = shared_core()
     compiled = core.compile_model(core.read_model(model), "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled({f"raw.{name}": tensor.numpy() for name, tensor in raw.items()})
     # An output that is also an inner tensor has two names.

@@ -2,7 +2,8 @@
 
 import numpy as np
 import onnxruntime
-import openvino
+
+from admlops.deploy.backends.openvino_backend import shared_core
 
 LEVELS = onnxruntime.GraphOptimizationLevel
 
@@ -20,7 +21,7 @@ def run_onnxruntime(model, pixels, level=LEVELS.ORT_ENABLE_ALL, optimized_path=N
 
 
 def run_openvino(model, pixels, precision="f32"):
-    core = openvino.Core()
+    core = shared_core()
     settings = {"INFERENCE_PRECISION_HINT": precision, "INFERENCE_NUM_THREADS": 1}
     compiled = core.compile_model(core.read_model(model.SerializeToString()), "CPU", settings)
     results = compiled(pixels[np.newaxis])

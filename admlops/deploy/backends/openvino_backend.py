@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from typing import Any
 
@@ -11,6 +12,23 @@ from numpy.typing import NDArray
 from admlops.deploy.backends.backend import Backend, import_runtime
 from admlops.deploy.onnx_file import ExportedModel
 from admlops.errors import ExportError
+
+
+@functools.cache
+def shared_core() -> Any:
+    """Load OpenVINO, once for the process.
+
+    Compiling gives the calling thread a signal stack that goes with its ``Core``; where a thread has used two, it is left with
+    the one that is freed, and its next signal (a loader's worker that ends) is fatal: seen with OpenVINO 2026.4.1. A Core that
+    stays frees nothing.
+
+    Returns:
+        The ``openvino.Core``.
+
+    Raises:
+        MachineError: OpenVINO is not installed.
+    """
+    return import_runtime("openvino").Core()
 
 
 class OpenVinoBackend(Backend):
@@ -27,10 +45,9 @@ class OpenVinoBackend(Backend):
 
     def __init__(self, model: ExportedModel, *, threads: int = 0) -> None:
         super().__init__(model)
-        runtime = import_runtime("openvino")
         # Where a processor has bfloat16, that is the default: it would round what is not integer.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": threads}
-        core = runtime.Core()
+        core = shared_core()
         try:
             self._compiled = core.compile_model(core.read_model(model.data), "CPU", settings)
         except RuntimeError as error:
