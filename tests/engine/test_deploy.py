@@ -177,17 +177,17 @@ def test_a_stock_head_has_nothing_to_export(tmp_path):
 
 
 def test_a_missing_runtime_is_named(work, options, exported, tmp_path, monkeypatch):
-    for name in [name for name in sys.modules if name.split(".")[0] == "openvino"]:
+    for name in [name for name in sys.modules if name.split(".")[0] == "onnxruntime"]:
         monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setattr(sys, "meta_path", [Blocker("openvino"), *sys.meta_path])
-    with pytest.raises(MachineError, match="openvino"):
-        run_test(CONFIG, exported["openvino"].path, work_dir=tmp_path / "t", options=options)
-    with pytest.raises(MachineError, match="openvino"):
-        run_test(CONFIG, work / "int-inference-last.pth", backend="openvino", work_dir=tmp_path / "t", options=options)
+    monkeypatch.setattr(sys, "meta_path", [Blocker("onnxruntime"), *sys.meta_path])
+    with pytest.raises(MachineError, match="onnxruntime"):
+        run_test(CONFIG, exported["onnxruntime"].path, work_dir=tmp_path / "t", options=options)
+    with pytest.raises(MachineError, match="onnxruntime"):
+        run_test(CONFIG, work / "int-inference-last.pth", backend="onnxruntime", work_dir=tmp_path / "t", options=options)
     assert not (tmp_path / "t" / "metrics.json").exists()
     # The file can be written all the same; what was not done is said.
-    done = deploy(CONFIG, work / "int-inference-last.pth", "openvino", CAMERA, out=tmp_path / "a.onnx", options=options)
-    assert done.checked.startswith("not run here: the package openvino")
+    done = deploy(CONFIG, work / "int-inference-last.pth", "onnxruntime", CAMERA, out=tmp_path / "a.onnx", options=options)
+    assert done.checked.startswith("not run here: the package onnxruntime")
     assert done.path.is_file()
 
 
