@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from admlops.engine.checkpoint import check_fit, read_checkpoint, save_checkpoin
 from admlops.engine.lineage import derived_lineage, write_lineage
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.engine.steps import Conversion, NetworkState, Step, build_network, require_previous
-from admlops.errors import ConfigError, ModelError, QuantizationError
+from admlops.errors import ConfigError, QuantizationError
 from admlops.quantization import IntegerNetwork, integer_graph
 
 
@@ -33,7 +32,7 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
 
     Returns:
         ``int-inference-last.pth``: a ``state_dict`` without floats (exponents where scales are powers of two), and in ``meta``
-        the ``structure``, ``output_specs`` and ``allowed_classes`` by branch.
+        the ``structure`` and ``allowed_classes`` by branch.
 
     Raises:
         CheckpointError: The checkpoint is missing, of another step or of another network.
@@ -41,7 +40,7 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
     """
     checkpoint = read_checkpoint(path)
     state = require_previous(checkpoint, step.name, str(step.previous), path)
-    network = build_network(cfg, path)
+    network: Any = build_network(cfg, path)
     check_fit(network, checkpoint["state_dict"], path, strict=True)
     integers = IntegerNetwork(integer_graph(network)).eval()
     check = step.conversion or Conversion()
@@ -55,7 +54,8 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
         "dataset_meta": (checkpoint.get("meta") or {}).get("dataset_meta"),
         "step": NetworkState(step.name, state.quantization, state.absorbed_bn).to_meta(),
         "structure": integers.structure,
-        **_branches(network),
+        # Decoding needs them, and integers hold none.
+        "allowed_classes": {name: branch.allowed_classes.tolist() for name, branch in network.branches.items()},
     }
     target = step.last(cfg.work_dir)
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -98,24 +98,6 @@ def _require_equal(network: nn.Module, integers: IntegerNetwork, image_BCHW: Ten
             got=", ".join(f"{count} values of {name} differ" for name, count in wrong.items() if count),
             remedy="nothing was written; this is a fault of the program, please report it with the checkpoint",
         )
-
-
-def _branches(network: Any) -> dict[str, Any]:
-    """What decoding needs and integers do not hold."""
-    specs, allowed = {}, {}
-    for name, branch in network.branches.items():
-        allowed[name] = branch.allowed_classes.tolist()
-        try:
-            spec = branch.head.output_spec()
-        except ModelError:
-            continue  # heads of mmdet and mmseg decode by themselves
-        specs[name] = {
-            "task": spec.task.name,
-            "tensors": [asdict(tensor) for tensor in spec.tensors],
-            "decoding": spec.decoding,
-            "parameters": dict(spec.parameters),
-        }
-    return {"output_specs": specs, "allowed_classes": allowed}
 
 
 def _bytes(network: nn.Module) -> int:
