@@ -1,4 +1,4 @@
-"""What a task is: its name, kind, classes and colours; and the camera network's six tasks."""
+"""What a task is: its name, kind, classes and colours; the camera network's six tasks and the lidar network's four."""
 
 from __future__ import annotations
 
@@ -165,12 +165,38 @@ CAMERA_TASKS: dict[str, TaskSpec] = {
 }
 """The six tasks of the camera network, by name."""
 
+_OBSTACLE: dict[str, Color] = {"free": (38, 50, 56), "obstacle": (255, 82, 82)}
+
+LIDAR_TASKS: dict[str, TaskSpec] = {
+    spec.name: spec
+    for spec in (
+        _task("god_base", TaskKind.SEMANTIC, _OBSTACLE),
+        _task("god_hd", TaskKind.SEMANTIC, _OBSTACLE),
+        _task("drivable_2cls", TaskKind.SEMANTIC, {"not_drivable": (84, 74, 104), "drivable": (76, 175, 80)}),
+        _task(
+            "drivable_multi",
+            TaskKind.SEMANTIC,
+            {
+                "road": (128, 64, 128),
+                "parking": (250, 170, 160),
+                "sidewalk": (244, 35, 232),
+                "other_ground": (175, 110, 60),
+                "terrain": (152, 251, 152),
+            },
+        ),
+    )
+}
+"""The four tasks of the lidar network, by name: classes of the cells of a grid seen from above."""
+
+TASKS: dict[str, TaskSpec] = CAMERA_TASKS | LIDAR_TASKS
+"""The tasks that have a name, by name."""
+
 
 def resolve_task(task: str | TaskSpec | Mapping[str, Any]) -> TaskSpec:
     """Make a ``TaskSpec`` of what a config gives.
 
     Args:
-        task: Name of one of ``CAMERA_TASKS``; a ``TaskSpec``; or its fields (``name``, ``kind``, ``classes``, optional
+        task: Name of one of ``TASKS``; a ``TaskSpec``; or its fields (``name``, ``kind``, ``classes``, optional
             ``palette``; colours are made up where it is absent).
 
     Returns:
@@ -182,14 +208,14 @@ def resolve_task(task: str | TaskSpec | Mapping[str, Any]) -> TaskSpec:
     if isinstance(task, TaskSpec):
         return task
     if isinstance(task, str):
-        if task not in CAMERA_TASKS:
+        if task not in TASKS:
             raise ConfigError(
                 f"unknown task {task!r}",
-                expected=f"one of {', '.join(CAMERA_TASKS)}, or dict(name=, kind=, classes=)",
+                expected=f"one of {', '.join(TASKS)}, or dict(name=, kind=, classes=)",
                 got=repr(task),
-                remedy=nearest(task, CAMERA_TASKS),
+                remedy=nearest(task, TASKS),
             )
-        return CAMERA_TASKS[task]
+        return TASKS[task]
     fields = {"name", "kind", "classes", "palette"}
     if unknown := sorted(set(task) - fields):
         raise ConfigError(f"a task has no field {unknown[0]!r}", remedy=nearest(unknown[0], fields))

@@ -7,7 +7,7 @@ Network code (trunk, neck, heads) is written from these modules only; a bare ``+
 from admlops.layers.add import Add
 from admlops.layers.concat import Concat
 from admlops.layers.conv_bn_act import ConvBnAct
-from admlops.layers.network_input import NetworkInput
+from admlops.layers.network_input import FeatureInput, NetworkInput
 from admlops.layers.upsample_to import UpsampleTo
 from admlops.layers.varg_block import SeparableVarGConv, VarGBlock, VarGDownBlock
 
@@ -15,6 +15,7 @@ __all__ = [
     "Add",
     "Concat",
     "ConvBnAct",
+    "FeatureInput",
     "NetworkInput",
     "SeparableVarGConv",
     "UpsampleTo",

@@ -1,4 +1,4 @@
-"""The place at which the picture enters a network."""
+"""The place at which a picture, or a map that something else computed, enters a network."""
 
 from __future__ import annotations
 
@@ -21,3 +21,31 @@ class NetworkInput(nn.Module):
             The same tensor.
         """
         return image_BCHW
+
+
+class FeatureInput(nn.Module):
+    """Identity that marks where a map enters that was computed in floats, such as the canvas of a pillar encoder.
+
+    Its values are non-negative and of no known range: the input quantizer learns it as it learns that of a layer.
+
+    Attributes:
+        channels: Channels of the map.
+
+    Args:
+        channels: Channels of the map.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.channels = channels
+
+    def forward(self, feat_BCHW: Tensor) -> Tensor:
+        """Pass the map on.
+
+        Args:
+            feat_BCHW: Map ``(B, channels, H, W)``.
+
+        Returns:
+            The same tensor.
+        """
+        return feat_BCHW
