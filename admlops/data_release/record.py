@@ -4,7 +4,7 @@
 
     sample_id   str, unique in its file
     image       {path, width, height}
-    lidar       {path, dtype, num_features, origin}, origin = sensor position in the points' frame, m
+    lidar       {path, dtype, num_features, origin, intensity_max?}, origin = sensor position in the points' frame, m
     labels      {task: label}; a key present = labelled, absent = unknown
     attributes  {...}, free
 
@@ -23,6 +23,7 @@ from admlops.errors import RecordError, nearest
 RECORD_KEYS = frozenset({"sample_id", "image", "lidar", "labels", "attributes"})
 IMAGE_KEYS = frozenset({"path", "width", "height"})
 LIDAR_KEYS = frozenset({"path", "dtype", "num_features", "origin"})
+LIDAR_OPTIONS = frozenset({"intensity_max"})
 AVAILABILITY_KEYS = frozenset({"labelled_categories", "non_exhaustive_categories", "category_sets"})
 
 _MAX_PX = 1e6
@@ -105,7 +106,7 @@ def _check_image(image: Any) -> None:
 def _check_lidar(lidar: Any) -> None:
     if type(lidar) is not dict:
         raise _ShapeError("lidar", "not an object", "{path, dtype, num_features, origin}", lidar)
-    _refuse_unknown("lidar", lidar, LIDAR_KEYS)
+    _refuse_unknown("lidar", lidar, LIDAR_KEYS | LIDAR_OPTIONS)
     if missing := sorted(LIDAR_KEYS - lidar.keys()):
         raise _ShapeError("lidar", f"lacks {', '.join(missing)}", "{path, dtype, num_features, origin}", lidar)
     _check_path("lidar.path", lidar["path"])
@@ -114,6 +115,10 @@ def _check_lidar(lidar: Any) -> None:
     if type(lidar["num_features"]) is not int or lidar["num_features"] < 3:
         raise _ShapeError("lidar.num_features", "not a count", "an integer, at least 3 (x, y, z)", lidar["num_features"])
     _check_numbers("lidar.origin", lidar["origin"], 3)
+    if "intensity_max" in lidar:
+        intensity_max = lidar["intensity_max"]
+        if not _is_number(intensity_max) or intensity_max <= 0:
+            raise _ShapeError("lidar.intensity_max", "not a scale", "a number above 0, such as 255", intensity_max)
 
 
 def _check_label(task: str, label: Any) -> None:
@@ -172,16 +177,16 @@ def _check_boxes(task: str, label: Label) -> None:
     _check_parallel(task, label, len(boxes))
 
 
-def _check_parallel(task: str, label: Label, num_boxes: int) -> None:
+def _check_parallel(task: str, label: Label, num_items: int, items: str = "boxes") -> None:
     path = f"labels.{task}.categories"
     categories = label.get("categories")
     _check_names(path, categories)
-    if len(categories or ()) != num_boxes:
-        raise _ShapeError(path, "as many categories as boxes are needed", f"{num_boxes} names", categories)
+    if len(categories or ()) != num_items:
+        raise _ShapeError(path, f"as many categories as {items} are needed", f"{num_items} names", categories)
     if "ignore" in label:
         ignore = label["ignore"]
-        if type(ignore) is not list or len(ignore) != num_boxes or any(type(flag) is not bool for flag in ignore):
-            raise _ShapeError(f"labels.{task}.ignore", "not a flag a box", f"{num_boxes} times true or false", ignore)
+        if type(ignore) is not list or len(ignore) != num_items or any(type(flag) is not bool for flag in ignore):
+            raise _ShapeError(f"labels.{task}.ignore", "not a flag a box", f"{num_items} times true or false", ignore)
 
 
 def _check_mask(task: str, label: Label) -> None:
@@ -219,13 +224,29 @@ def _check_point_labels(task: str, label: Label) -> None:
         )
 
 
-def _check_listed(payload: str) -> Callable[[str, Label], None]:
-    # What one element looks like is fixed by the lidar network, the only reader of these two.
-    def check(task: str, label: Label) -> None:
-        if type(label[payload]) is not list:
-            raise _ShapeError(f"labels.{task}.{payload}", "not a list", "[...] in the points' frame, metres", label[payload])
+def _check_boxes_3d(task: str, label: Label) -> None:
+    boxes = label["boxes_3d"]
+    path = f"labels.{task}.boxes_3d"
+    if type(boxes) is not list:
+        raise _ShapeError(path, "not a list", "[[x, y, z, length, width, height, yaw], ...] in the points' frame", boxes)
+    for i, box in enumerate(boxes):
+        _check_numbers(f"{path}[{i}]", box, 7)
+        if min(box[3:6]) <= 0:
+            expected = "length, width and height above 0 after the centre's x, y, z; yaw at the end"
+            raise _ShapeError(f"{path}[{i}]", "not a box", expected, box)
+    _check_parallel(task, label, len(boxes))
+    if "labelled_region" in label:
+        _check_points(f"labels.{task}.labelled_region", label["labelled_region"], min_points=3)
 
-    return check
+
+def _check_polygons(task: str, label: Label) -> None:
+    polygons = label["polygons"]
+    path = f"labels.{task}.polygons"
+    if type(polygons) is not list:
+        raise _ShapeError(path, "not a list", "[[[x, y], ...], ...] in the points' frame, metres", polygons)
+    for i, corners in enumerate(polygons):
+        _check_points(f"{path}[{i}]", corners, min_points=3)
+    _check_parallel(task, label, len(polygons), "polygons")
 
 
 def _check_points(path: str, points: Any, min_points: int) -> None:
@@ -236,9 +257,12 @@ def _check_points(path: str, points: Any, min_points: int) -> None:
 
 
 def _check_numbers(path: str, values: Any, count: int) -> None:
-    fits = type(values) is list and len(values) == count
-    if not fits or not all((type(value) is float or type(value) is int) and math.isfinite(value) for value in values):
+    if type(values) is not list or len(values) != count or not all(map(_is_number, values)):
         raise _ShapeError(path, "not numbers", f"{count} finite numbers", values)
+
+
+def _is_number(value: Any) -> bool:
+    return (type(value) is float or type(value) is int) and math.isfinite(value)
 
 
 def _check_names(path: str, names: Any) -> None:
@@ -277,6 +301,6 @@ _PAYLOADS: dict[str, tuple[Callable[[str, Label], None], frozenset[str]]] = {
     "mask": (_check_mask, frozenset()),
     "polylines": (_check_polylines, frozenset({"ignore_regions"})),
     "point_labels": (_check_point_labels, frozenset({"taxonomy"})),
-    "boxes_3d": (_check_listed("boxes_3d"), frozenset({"categories", "ignore", "taxonomy"})),
-    "polygons": (_check_listed("polygons"), frozenset({"categories", "ignore", "taxonomy"})),
+    "boxes_3d": (_check_boxes_3d, frozenset({"categories", "ignore", "labelled_region"})),
+    "polygons": (_check_polygons, frozenset({"categories"})),
 }

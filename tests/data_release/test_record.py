@@ -5,6 +5,8 @@ from admlops.errors import RecordError
 
 IMAGE = {"path": "a.png", "width": 1280, "height": 720}
 LIDAR = {"path": "a.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0, 1.8]}
+BOX_3D = [10.5, -2, 0.4, 4.2, 1.8, 1.5, -1.57]
+TRIANGLE = [[0, 0], [9.5, 0], [0, 9]]
 
 
 def record(label=None, **changes):
@@ -22,6 +24,10 @@ def record(label=None, **changes):
         record({"polylines": [{"category": "solid", "points": [[0, 1], [2, 3.5]]}], "non_exhaustive_categories": []}),
         record({"polylines": [{"category": None, "points": [[0, 1], [2, 3]]}], "ignore_regions": [[[0, 0], [9, 0], [0, 9]]]}),
         {"sample_id": "a", "lidar": LIDAR, "labels": {"god": {"point_labels": "a.label", "taxonomy": "semantic_kitti"}}},
+        record({"boxes_3d": [], "categories": []}),
+        record({"boxes_3d": [BOX_3D], "categories": ["car"], "ignore": [True], "labelled_region": TRIANGLE}),
+        record({"polygons": [TRIANGLE, TRIANGLE], "categories": ["road", "s"], "category_sets": {"s": ["road", "parking"]}}),
+        record(lidar=LIDAR | {"intensity_max": 255}),
         record(lidar=LIDAR, attributes={"timestamp_ns": 2**63 - 1, "gps": {"lat": 48.1}, "tags": ["rain"]}),
     ],
 )
@@ -42,6 +48,9 @@ def test_valid_records(valid):
         (record(image=IMAGE | {"width": True}), "image.width: not a size"),
         (record(image=IMAGE | {"path": ""}), "image.path: not a path"),
         (record(lidar=LIDAR | {"origin": [0, 0]}), "lidar.origin: not numbers"),
+        (record(lidar=LIDAR | {"intensity_max": 0}), "lidar.intensity_max: not a scale"),
+        (record(lidar=LIDAR | {"intensity_max": float("nan")}), "lidar.intensity_max: not a scale"),
+        (record(lidar=LIDAR | {"intensity": 255}), "did you mean 'intensity_max'"),
         (record(lidar={"path": "a.bin"}), "lidar: lacks dtype, num_features, origin"),
         ({"sample_id": "a", "image": IMAGE}, "labels: missing"),
         (record(None) | {"labels": {"task": None}}, "labels.task: not an object"),
@@ -69,6 +78,19 @@ def test_valid_records(valid):
         (record({"polylines": [], "ignore_regions": [[[0, 0], [1, 2], [1, 1e9]]]}), r"ignore_regions\[0\]: not in pixels"),
         (record({"mask": "a.png", "ignore_regions": []}), "unknown key 'ignore_regions'"),
         (record({"point_labels": "a.label"}), "labels.task.taxonomy"),
+        (record({"boxes_3d": {}, "categories": []}), "labels.task.boxes_3d: not a list"),
+        (record({"boxes_3d": [BOX_3D, BOX_3D[:6]], "categories": ["car"] * 2}), r"boxes_3d\[1\]: not numbers"),
+        (record({"boxes_3d": [[float("nan"), *BOX_3D[1:]]], "categories": ["car"]}), r"boxes_3d\[0\]: not numbers"),
+        (record({"boxes_3d": [[*BOX_3D[:4], 0, 1, 0]], "categories": ["car"]}), r"boxes_3d\[0\]: not a box"),
+        (record({"boxes_3d": [BOX_3D]}), "labels.task.categories: missing"),
+        (record({"boxes_3d": [BOX_3D], "categories": []}), "as many categories as boxes"),
+        (record({"boxes_3d": [BOX_3D], "categories": ["car"], "ignore": [1]}), "labels.task.ignore: not a flag a box"),
+        (record({"boxes_3d": [], "categories": [], "labelled_region": TRIANGLE[:2]}), "labelled_region: too few points"),
+        (record({"polygons": [TRIANGLE, TRIANGLE[:2]], "categories": ["road"] * 2}), r"polygons\[1\]: too few points"),
+        (record({"polygons": [[*TRIANGLE, [0]]], "categories": ["road"]}), r"polygons\[0\]\[3\]: not numbers"),
+        (record({"polygons": [[0, 1, 2]], "categories": ["road"]}), r"polygons\[0\]\[0\]: not numbers"),
+        (record({"polygons": [TRIANGLE], "categories": []}), "as many categories as polygons"),
+        (record({"polygons": [], "categories": [], "ignore": []}), "unknown key 'ignore'"),
         (record({"mask": "a.png", "labelled_categories": "road"}), "labelled_categories: missing or not a list"),
         (record({"mask": "a.png", "labelled_categories": ["road", "road"]}), "names a class twice"),
         (record({"mask": "a.png", "category_sets": {"driveable": []}}), "an empty set"),
