@@ -12,7 +12,7 @@ from setuptools.command.dist_info import dist_info
 from setuptools.command.editable_wheel import editable_wheel
 
 ROOT = Path(__file__).resolve().parent
-MIM_RESOURCES = ("configs", "tools", "model-index.yml")
+MIM_RESOURCES = ("configs", "tools", "projects", "model-index.yml")
 
 
 def read_version() -> str:
@@ -46,7 +46,7 @@ class BuildWithMimResources(build_py):
             if self.editable_mode:
                 target.symlink_to(Path("..", "..", name))
             elif source.is_dir():
-                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__"))
+                shutil.copytree(source, target, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
             else:
                 shutil.copy2(source, target)
 

@@ -4,6 +4,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tarfile
 import zipfile
 from pathlib import Path
 
@@ -12,7 +13,17 @@ import pytest
 from admlops import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGED = ("admlops", "configs", "tools", "requirements", "setup.py", "pyproject.toml", "MANIFEST.in", "model-index.yml")
+PACKAGED = (
+    "admlops",
+    "configs",
+    "tools",
+    "projects",
+    "requirements",
+    "setup.py",
+    "pyproject.toml",
+    "MANIFEST.in",
+    "model-index.yml",
+)
 CONFIG = "multitask_demo.py"
 
 
@@ -54,7 +65,13 @@ def test_package_carries_configs_tools_and_index(installed, checkout):
     kind, site, _ = installed
     mim = (checkout if kind == "editable" else site) / "admlops" / ".mim"
     folders = ("4pe_crop/multitask.py", f"4pe_resize/{CONFIG}", "_base_/default_runtime.py")
-    for name in (*(f"configs/{name}" for name in folders), "tools/train.py", "model-index.yml"):
+    for name in (
+        *(f"configs/{name}" for name in folders),
+        "tools/train.py",
+        "projects/god/god/geometry.py",
+        "projects/god/setup.py",
+        "model-index.yml",
+    ):
         assert (mim / name).is_file(), name
     # Editing a config of the checkout has to change what an editable install runs.
     assert (mim / "configs").is_symlink() == (kind == "editable")
@@ -62,6 +79,16 @@ def test_package_carries_configs_tools_and_index(installed, checkout):
     assert metadata.name == f"admlops-{__version__}.dist-info"
     first_line = (metadata / "top_level.txt").read_text().splitlines()[0]
     assert first_line == (str(checkout / "admlops") if kind == "editable" else "admlops")
+
+
+def test_source_distribution_builds_what_the_checkout_builds(checkout, tmp_path):
+    run(sys.executable, "-c", f"from setuptools import build_meta; build_meta.build_sdist({str(tmp_path)!r})", cwd=checkout)
+    with tarfile.open(tmp_path / f"admlops-{__version__}.tar.gz") as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    needed = {str(path.relative_to(checkout)) for name in FOLDERS for path in (checkout / name).rglob("*.py")}
+    needed = {name for name in needed if ".mim" not in name}
+    assert needed - packed == set()
+    assert {"model-index.yml", "requirements/lidar.txt"} <= packed
 
 
 def test_metadata_names_no_package_that_depends_on_the_machine(installed):

@@ -242,19 +242,21 @@ class Environment:
             wheel.unlink()
             raise MachineError(f"mmcv was built, but its operators do not work with PyTorch {torch_version}", where=self.log)
 
-    def install_package(self) -> None:
-        """Install the checkout editable; --no-deps because the pins above are its dependencies."""
-        self.pip("install", "--no-deps", "--no-build-isolation", "-e", self.root)
+    def install_editable(self, folder: Path) -> Callable[[], None]:
+        """Return a step that installs a package of the checkout; --no-deps because the pins are its dependencies."""
+        return lambda: self.pip("install", "--no-deps", "--no-build-isolation", "-e", folder)
 
     def steps(self) -> Iterator[Step]:
         """List the steps in their order."""
         pins = {name: read_pins(self.requirements / f"{name}.txt") for name in (
-            "build", "torch", "runtime", "openmmlab", "mmcv", "deploy", "tests", "constraints",
+            "build", "torch", "runtime", "openmmlab", "mmcv", "lidar", "deploy", "tests", "constraints",
         )}  # fmt: skip
         python = "{}.{}".format(*sys.version_info[:2])
         torch = digest(python, pins["torch"], os.environ.get("ADMLOPS_TORCH_INDEX", ""))
         kind = "the build with CUDA" if self.gpu else "the CPU build where it can be had"
         packaging = "".join((self.root / name).read_text(encoding="utf-8") for name in ("setup.py", "admlops/__init__.py"))
+        plug_in = self.root / "projects" / "god"
+        plug_in_key = digest((plug_in / "setup.py").read_text(encoding="utf-8"), str(self.root))
         yield Step("venv", f"virtual environment .venv (Python {python})", digest(python, str(self.root)), self.make_venv)
         yield Step("build", "build tools", digest(pins["build"]), self.install_pins("build"))
         yield Step("torch", f"{pins['torch']}, {kind}", torch, self.install_torch)
@@ -263,11 +265,13 @@ class Environment:
         openmmlab = pins["openmmlab"].replace("\n", ", ")
         yield Step("openmmlab", openmmlab, digest(openmmlab), self.install_pins("openmmlab", "--no-deps"))
         yield Step("mmcv", f"{pins['mmcv']} with CPU operators", digest(torch, pins["mmcv"]), self.install_mmcv)
+        yield Step("lidar", "mmdet3d and what it imports", digest(pins["lidar"]), self.install_pins("lidar", "--no-deps"))
         deploy_key = digest(pins["deploy"], pins["constraints"])
         yield Step("deploy", "export and its runtimes (ONNX Runtime, OpenVINO)", deploy_key, self.install_pins("deploy"))
         tests_key = digest(pins["tests"], pins["constraints"])
         yield Step("tests", "test tools (pytest, ruff, mypy, ...)", tests_key, self.install_pins("tests"))
-        yield Step("admlops", "this package, editable", digest(packaging, str(self.root)), self.install_package)
+        yield Step("admlops", "this package, editable", digest(packaging, str(self.root)), self.install_editable(self.root))
+        yield Step("god", "the lidar plug-in of projects/god, editable", plug_in_key, self.install_editable(plug_in))
 
     def read_stamp(self) -> dict[str, object]:
         """Read what was done; empty where nothing was."""
