@@ -13,17 +13,8 @@ import pytest
 from admlops import __version__
 
 ROOT = Path(__file__).resolve().parents[1]
-PACKAGED = (
-    "admlops",
-    "configs",
-    "tools",
-    "projects",
-    "requirements",
-    "setup.py",
-    "pyproject.toml",
-    "MANIFEST.in",
-    "model-index.yml",
-)
+FOLDERS = ("admlops", "configs", "tools", "projects", "requirements")
+PACKAGED = (*FOLDERS, "setup.py", "pyproject.toml", "MANIFEST.in", "model-index.yml")
 CONFIG = "multitask_demo.py"
 
 
@@ -65,13 +56,8 @@ def test_package_carries_configs_tools_and_index(installed, checkout):
     kind, site, _ = installed
     mim = (checkout if kind == "editable" else site) / "admlops" / ".mim"
     folders = ("4pe_crop/multitask.py", f"4pe_resize/{CONFIG}", "_base_/default_runtime.py")
-    for name in (
-        *(f"configs/{name}" for name in folders),
-        "tools/train.py",
-        "projects/god/god/geometry.py",
-        "projects/god/setup.py",
-        "model-index.yml",
-    ):
+    plug_in = ("projects/god/god/geometry.py", "projects/god/setup.py")
+    for name in (*(f"configs/{name}" for name in folders), *plug_in, "tools/train.py", "model-index.yml"):
         assert (mim / name).is_file(), name
     # Editing a config of the checkout has to change what an editable install runs.
     assert (mim / "configs").is_symlink() == (kind == "editable")
