@@ -20,7 +20,8 @@ BANNED_NAMES = {"utils", "misc", "common", "core", "helpers"}
 def check(*command: str) -> None:
     words = [str(BIN / command[0]), *command[1:]]
     # Caches stay out of the checkout: it may be read-only, and two runs may share it.
-    environ = os.environ | {"PYTHONPATH": str(ROOT), "RUFF_NO_CACHE": "true", "NO_COLOR": "1"}
+    paths = os.pathsep.join([str(ROOT), str(ROOT / "projects" / "god")])
+    environ = os.environ | {"PYTHONPATH": paths, "RUFF_NO_CACHE": "true", "NO_COLOR": "1"}
     done = subprocess.run(words, cwd=ROOT, env=environ, capture_output=True, text=True, check=False)
     assert done.returncode == 0, f"{' '.join(command)}\n{done.stdout}{done.stderr}"
 
@@ -40,7 +41,7 @@ def test_format():
 def test_types():
     # PyTorch takes most of the time, so the cache is kept.
     cache = Path(os.environ.get("ADMLOPS_CACHE") or "~/.cache/admlops").expanduser() / "mypy"
-    check("mypy", f"--cache-dir={cache}", "admlops", "tools/setup_environment.py")
+    check("mypy", f"--cache-dir={cache}", "admlops", "projects/god/god", "tools/setup_environment.py")
 
 
 def test_layers():
@@ -48,10 +49,10 @@ def test_layers():
 
 
 def test_docstrings_name_the_arguments():
-    check("pydoclint", "--quiet", "--config=pyproject.toml", "admlops")
+    check("pydoclint", "--quiet", "--config=pyproject.toml", "admlops", "projects/god/god")
 
 
-@pytest.mark.parametrize("folder", ["admlops", "tools"])
+@pytest.mark.parametrize("folder", ["admlops", "projects", "tools"])
 def test_modules_stay_readable(folder):
     long = {
         str(path.relative_to(ROOT)): lines
@@ -61,7 +62,7 @@ def test_modules_stay_readable(folder):
     assert long == {}
 
 
-@pytest.mark.parametrize("folder", ["admlops", "tools"])
+@pytest.mark.parametrize("folder", ["admlops", "projects", "tools"])
 def test_functions_stay_readable(folder):
     long = {
         f"{path.relative_to(ROOT)}:{node.lineno} {node.name}": lines
@@ -74,7 +75,7 @@ def test_functions_stay_readable(folder):
 
 
 def test_names_say_what_is_inside():
-    files = python_files("admlops", "tools", "benchmarks")
+    files = python_files("admlops", "projects", "tools", "benchmarks")
     assert [str(path) for path in files if {path.stem, path.parent.name} & BANNED_NAMES] == []
 
 
