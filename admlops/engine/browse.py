@@ -6,15 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-import cv2
-import numpy as np
-
-from admlops.datasets.transforms.read_file import decode_image, resolve_path
 from admlops.engine.config import load_config
+from admlops.engine.pictures import picture_name, picture_reader
 from admlops.errors import ConfigError
-from admlops.registry import DATA_SAMPLERS, DATASETS
+from admlops.registry import DATA_SAMPLERS, DATASETS, VISUALIZERS
 from admlops.structures import MultiTaskDataSample
-from admlops.visualization import draw_labels
+from admlops.task_spec import TaskSpec
 
 
 def browse(
@@ -47,9 +44,9 @@ def browse(
     if loader is None:
         raise ConfigError(f"the config has no {split}_dataloader", where=config, expected="train, val or test")
     dataset = DATASETS.build(loader.dataset)
+    visualizer = _visualizer(cfg.visualizer, list(dataset.task_specs.values()))
+    read_picture = picture_reader(dataset)
     written = []
-    folder = Path(out_dir)
-    folder.mkdir(parents=True, exist_ok=True)
     for number, key in enumerate(_keys(loader, dataset, (cfg.get("randomness") or {}).get("seed"))):
         if number < start:
             continue
@@ -57,15 +54,18 @@ def browse(
             break
         packed = dataset[key]
         sample: MultiTaskDataSample = packed["data_samples"]
-        image_bgr = np.ascontiguousarray(packed["inputs"].numpy().transpose(1, 2, 0))
-        if "gt_original" in sample:  # labels of a validation are in original pixels
-            path = resolve_path(Path(), sample.img_path, dataset.profiles)
-            image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
-        drawn = draw_labels(image_bgr, sample, list(dataset.task_specs.values()))
-        path = folder / f"{number:05d}_{sample.source}_{sample.sample_id}.png".replace("/", "_")
-        cv2.imwrite(str(path), drawn)
+        background = visualizer.background(sample, packed["inputs"], read_picture)
+        path = Path(out_dir) / f"{number:05d}_{picture_name(sample)}"
+        visualizer.add_datasample(sample.sample_id, background, sample, out_file=path)
         written.append(path)
     return written
+
+
+def _visualizer(settings: Mapping[str, Any], tasks: list[TaskSpec]) -> Any:
+    # Built by a registry, all visualizers of one name are one object; and the logs of a training have no place here.
+    options = {**settings, "tasks": tasks, "vis_backends": None}
+    kind = options.pop("type")
+    return (VISUALIZERS.get(kind) if isinstance(kind, str) else kind)(**options)
 
 
 def _keys(loader: Mapping[str, Any], dataset: Any, seed: int | None) -> Iterator[Any]:

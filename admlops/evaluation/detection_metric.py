@@ -29,7 +29,7 @@ import numpy.typing as npt
 from faster_coco_eval import COCO, COCOeval_faster
 
 from admlops.errors import ConfigError
-from admlops.evaluation.task_metric import UNDEFINED, TaskMetric, mean_of_defined, to_numpy
+from admlops.evaluation.task_metric import UNDEFINED, MeasuredSample, TaskMetric, mean_of_defined, to_numpy
 from admlops.registry import METRICS
 from admlops.task_spec import TaskKind, TaskSpec
 
@@ -88,13 +88,13 @@ class DetectionMetric(TaskMetric):
             raise ConfigError("DetectionMetric needs at least one detection an image", expected="max_dets >= 1", got=max_dets)
         self.max_dets = max_dets
 
-    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], where: str) -> _ImageBoxes:
+    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], sample: MeasuredSample) -> _ImageBoxes:
         """Keep the boxes and predictions of the classes that are in the sample's metric.
 
         Args:
             label: With ``instances`` (``bboxes``, ``labels``, ``ignore_flags``) and ``in_metric``.
             prediction: With ``bboxes``, ``scores``, ``labels``.
-            where: The sample.
+            sample: The sample.
 
         Returns:
             The boxes as compact arrays.

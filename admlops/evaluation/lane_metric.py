@@ -40,7 +40,7 @@ from admlops.evaluation.confusion import (
     true_and_false,
 )
 from admlops.evaluation.semantic_metric import ConfusionDetails
-from admlops.evaluation.task_metric import TaskMetric, mean_of_defined, to_numpy
+from admlops.evaluation.task_metric import MeasuredSample, TaskMetric, mean_of_defined, to_numpy
 from admlops.registry import METRICS
 from admlops.task_spec import IGNORE_INDEX, TaskKind, TaskSpec
 
@@ -85,18 +85,18 @@ class LaneMetric(TaskMetric):
             raise ConfigError("LaneMetric needs a tolerance", expected="tolerance_px >= 0", got=tolerance_px)
         self.tolerance_px = tolerance_px
 
-    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], where: str) -> _LaneCounts:
+    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], sample: MeasuredSample) -> _LaneCounts:
         """Count the pixels of one sample.
 
         Args:
             label: With ``sem_seg``, ``in_metric`` and ``class_exhaustive``.
             prediction: With ``data`` (1, H, W).
-            where: The sample.
+            sample: The sample.
 
         Returns:
             The counts.
         """
-        gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, where)
+        gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, sample.where)
         pairs = count_pairs(gt_HW, pred_HW)
         exhaustive = to_numpy(label["class_exhaustive"]).astype(bool)
         some_lane, last = slice(1, IGNORE_INDEX), self.task.num_channels

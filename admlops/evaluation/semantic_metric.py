@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from admlops.evaluation.confusion import IntArray, count_confusion, count_pairs, ratio, read_masks, true_and_false
-from admlops.evaluation.task_metric import TaskMetric, mean_of_defined
+from admlops.evaluation.task_metric import MeasuredSample, TaskMetric, mean_of_defined
 from admlops.registry import METRICS
 from admlops.task_spec import TaskKind, TaskSpec
 
@@ -47,18 +47,18 @@ class SemanticMetric(TaskMetric):
 
     kinds = (TaskKind.SEMANTIC,)
 
-    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], where: str) -> IntArray:
+    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], sample: MeasuredSample) -> IntArray:
         """Count the pixels of one sample.
 
         Args:
             label: With ``sem_seg`` and ``in_metric``.
             prediction: With ``data`` (1, H, W).
-            where: The sample.
+            sample: The sample.
 
         Returns:
             (K, K + 1) counts.
         """
-        gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, where)
+        gt_HW, pred_HW, in_metric = read_masks(self.task, label, prediction, sample.where)
         return count_confusion(count_pairs(gt_HW, pred_HW), in_metric)
 
     def compute_metrics(self, results: list[IntArray]) -> dict[str, float]:

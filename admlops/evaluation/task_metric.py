@@ -1,7 +1,8 @@
 """What the metrics of all kinds share: one small entry a sample, gathered from all ranks, each sample counted once.
 
 Result layout: a flat dict of floats, ``<task>/<metric>`` over the task and ``<task>/<class>/<metric>`` for one class. Every key
-is always there, so that ``save_best`` can name any of them; the value is nan where the data do not define it.
+is always there, so that ``save_best`` can name any of them; the value is nan where the data do not define it. A metric is a
+share between 0 and 1, or its name begins with ``num_``.
 
 How a data set is counted exactly once at any world size: samplers pad the last batch, so ranks may hold a sample twice;
 ``mmengine.dist.collect_results`` then cuts the interleaved list to the length of the data set, which loses samples where ranks
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,6 +24,7 @@ from mmengine.dist import broadcast_object_list, gather_object, is_main_process
 from mmengine.evaluator import BaseMetric
 
 from admlops.errors import ConfigError, nearest
+from admlops.structures import inputs_of_sample
 from admlops.task_spec import TaskKind, TaskSpec, resolve_task
 
 SampleKey = tuple[str, str]
@@ -29,6 +32,21 @@ SampleKey = tuple[str, str]
 
 UNDEFINED = float("nan")
 """Value of a metric that the data do not define: no labelled sample, no box, no pixel of the class."""
+
+
+@dataclass(frozen=True)
+class MeasuredSample:
+    """One sample beside its label and its prediction.
+
+    Attributes:
+        where: The sample, to be named in errors.
+        meta: ``MultiTaskDataSample.to_dict()``, with the metainfo.
+        inputs: What the network is given of it, see ``inputs_of_sample``; ``None`` where nobody hands it over.
+    """
+
+    where: str
+    meta: Mapping[str, Any]
+    inputs: Any = None
 
 
 class TaskMetric(BaseMetric):
@@ -59,13 +77,13 @@ class TaskMetric(BaseMetric):
         self.details: Any = None
 
     @abstractmethod
-    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], where: str) -> object:
+    def measure(self, label: Mapping[str, Any], prediction: Mapping[str, Any], sample: MeasuredSample) -> object:
         """Reduce one labelled sample to what the sum over samples needs.
 
         Args:
             label: ``TaskLabel`` as a dict, in original pixels.
             prediction: The branch's prediction as a dict, in original pixels.
-            where: The sample, to be named in errors.
+            sample: What else is known of the sample.
 
         Returns:
             A small picklable object without tensors.
@@ -86,13 +104,13 @@ class TaskMetric(BaseMetric):
         """Add one entry a sample.
 
         Args:
-            data_batch: Not used.
+            data_batch: What the data loader gave, with ``inputs``; ``None`` where the metric needs none.
             data_samples: ``MultiTaskDataSample.to_dict()`` of each sample of the batch.
 
         Raises:
             ConfigError: A sample is labelled for the task but the network predicted nothing for it.
         """
-        for sample in data_samples:
+        for index, sample in enumerate(data_samples):
             key = (str(sample.get("source", "")), str(sample["sample_id"]))
             label = sample.get("gt_original", {}).get(self.task.name)
             entry = None
@@ -106,7 +124,9 @@ class TaskMetric(BaseMetric):
                         got=f"predictions of {', '.join(predictions) or 'nothing'}",
                         remedy=f"add the branch or remove the metric; {nearest(self.task.name, predictions)}",
                     )
-                entry = self.measure(label, predictions[self.task.name], where=f"sample {key[1]!r} of source {key[0]!r}")
+                where = f"sample {key[1]!r} of source {key[0]!r}"
+                inputs = inputs_of_sample(data_batch, index)
+                entry = self.measure(label, predictions[self.task.name], MeasuredSample(where, sample, inputs))
             self.results.append((key, entry))
 
     def evaluate(self, size: int) -> dict[str, float]:

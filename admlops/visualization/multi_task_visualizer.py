@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,21 @@ class MultiTaskVisualizer(Visualizer):
         super().__init__(name, **kwargs)
         self.tasks = tuple(resolve_task(task) for task in tasks)
         self.score_thr = score_thr
+
+    def background(self, sample: MultiTaskDataSample, inputs: Any, read_picture: Callable[[str], ImageArray]) -> ImageArray:
+        """Find what a sample is drawn on: the original where its predictions or labels are in original pixels, else the input.
+
+        Args:
+            sample: The sample.
+            inputs: (3, H, W) uint8 BGR as the data loader gives it.
+            read_picture: Reads an original picture, RGB, by the path that the sample gives.
+
+        Returns:
+            (H, W, 3) RGB, for ``add_datasample``.
+        """
+        if "gt_original" in sample or "pred" in sample:
+            return read_picture(sample.img_path)
+        return np.ascontiguousarray(inputs.numpy().transpose(1, 2, 0)[..., ::-1])
 
     @master_only
     def add_datasample(
@@ -74,13 +90,8 @@ class MultiTaskVisualizer(Visualizer):
         """
         image_bgr = np.ascontiguousarray(image[..., ::-1])
         sample = data_sample if data_sample is not None else MultiTaskDataSample()
-        panels: list[Panel] = []
-        if draw_gt:
-            panels.append(label_panel(image_bgr, sample, self.tasks, frame))
-        if draw_pred and "pred" in sample:
-            threshold = self.score_thr if score_thr is None else score_thr
-            panels.append(prediction_panel(image_bgr, sample, self.tasks, threshold))
-        drawn_bgr = compose(panels or [Panel(image_bgr, name)], self.tasks)
+        threshold = self.score_thr if score_thr is None else score_thr
+        drawn_bgr = self.compose(name, image_bgr, sample, draw_gt, draw_pred and "pred" in sample, frame, threshold)
         drawn_rgb = np.ascontiguousarray(drawn_bgr[..., ::-1])
         if show:
             self.show(drawn_rgb, win_name=name, wait_time=wait_time)
@@ -88,6 +99,37 @@ class MultiTaskVisualizer(Visualizer):
             write_picture(out_file, drawn_bgr)
         else:
             self.add_image(name, drawn_rgb, step)
+
+    def compose(
+        self,
+        name: str,
+        image_bgr: ImageArray,
+        sample: MultiTaskDataSample,
+        draw_gt: bool,
+        draw_pred: bool,
+        frame: Frame | None,
+        score_thr: float,
+    ) -> ImageArray:
+        """Lay out the picture of a sample.
+
+        Args:
+            name: Identifier of the picture.
+            image_bgr: (H, W, 3) what the sample is drawn on.
+            sample: Labels and predictions.
+            draw_gt: Whether to draw labels.
+            draw_pred: Whether to draw predictions, which the sample has.
+            frame: Which labels, see ``draw_labels``.
+            score_thr: Boxes below this score are not drawn.
+
+        Returns:
+            A BGR picture.
+        """
+        panels: list[Panel] = []
+        if draw_gt:
+            panels.append(label_panel(image_bgr, sample, self.tasks, frame))
+        if draw_pred:
+            panels.append(prediction_panel(image_bgr, sample, self.tasks, score_thr))
+        return compose(panels or [Panel(image_bgr, name)], self.tasks)
 
 
 def write_picture(path: str | Path, image_bgr: ImageArray) -> None:

@@ -17,9 +17,9 @@ ROAD, TREE, SKY, IGNORE = 0, 1, 2, 255
 @pytest.fixture
 def seg(monkeypatch):
     """IoU metrics of a three-class task over (label, prediction, keys) triples of one row of pixels each."""
-    from admlops.task_spec import CAMERA_TASKS, resolve_task
+    from admlops.task_spec import TASKS, resolve_task
 
-    monkeypatch.setitem(CAMERA_TASKS, "seg", resolve_task(TASK))
+    monkeypatch.setitem(TASKS, "seg", resolve_task(TASK))
 
     def measure(*rows):
         metric = SemanticMetric(task="seg")

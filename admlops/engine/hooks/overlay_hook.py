@@ -6,18 +6,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from admlops.datasets.transforms.read_file import decode_image, resolve_path
+from admlops.engine.pictures import picture_name, picture_reader
 from admlops.registry import HOOKS
-from admlops.structures import MultiTaskDataSample
+from admlops.structures import MultiTaskDataSample, inputs_of_sample
 
 
 @HOOKS.register_module()
 class OverlayHook(Hook):  # type: ignore[misc]
-    """Draws truth beside prediction, in original pixels.
+    """Draws truth beside prediction, in original pixels, on what the visualizer chooses.
 
     Args:
         num_pictures: How many, spread evenly over the data; ``None`` draws all.
@@ -40,10 +39,10 @@ class OverlayHook(Hook):  # type: ignore[misc]
         Args:
             runner: The runner.
             batch_idx: Index of the batch.
-            data_batch: Unused.
+            data_batch: With the inputs, as the data loader gave it.
             outputs: Samples with predictions.
         """
-        self._draw(runner, batch_idx, runner.val_dataloader, outputs or ())
+        self._draw(runner, batch_idx, runner.val_dataloader, data_batch, outputs or ())
 
     def after_test_iter(
         self,
@@ -57,26 +56,22 @@ class OverlayHook(Hook):  # type: ignore[misc]
         Args:
             runner: The runner.
             batch_idx: Index of the batch.
-            data_batch: Unused.
+            data_batch: With the inputs, as the data loader gave it.
             outputs: Samples with predictions.
         """
-        self._draw(runner, batch_idx, runner.test_dataloader, outputs or ())
+        self._draw(runner, batch_idx, runner.test_dataloader, data_batch, outputs or ())
 
-    def _draw(self, runner: Runner, batch_idx: int, dataloader: Any, samples: Sequence[MultiTaskDataSample]) -> None:
+    def _draw(
+        self, runner: Runner, batch_idx: int, dataloader: Any, data_batch: Any, samples: Sequence[MultiTaskDataSample]
+    ) -> None:
         if self.num_pictures is not None:
             every = max(1, len(dataloader) // self.num_pictures)
             if batch_idx % every or batch_idx // every >= self.num_pictures:
                 return
             samples = samples[:1]
         folder = Path(self.out_dir) if self.out_dir else Path(runner.work_dir) / "overlays"
-        for sample in samples:
-            path = resolve_path(folder, sample.img_path, getattr(dataloader.dataset, "profiles", None))
-            # As training reads it: cv2.imread would apply a rotation noted in EXIF.
-            image_bgr = decode_image(path.read_bytes(), path, sample.sample_id)
-            runner.visualizer.add_datasample(
-                sample.sample_id,
-                cv2.cvtColor(image_bgr, cv2.COLOR_BGR2RGB),
-                sample,
-                out_file=str(folder / f"{sample.source}_{sample.sample_id}.png".replace("/", "_")),
-                step=runner.iter,
-            )
+        read_picture = picture_reader(dataloader.dataset)
+        for index, sample in enumerate(samples):
+            background = runner.visualizer.background(sample, inputs_of_sample(data_batch, index), read_picture)
+            out_file = str(folder / picture_name(sample))
+            runner.visualizer.add_datasample(sample.sample_id, background, sample, out_file=out_file, step=runner.iter)
