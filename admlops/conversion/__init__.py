@@ -17,6 +17,7 @@ from admlops.conversion.kitti_tracking import KittiTrackingConverter
 from admlops.conversion.openlane import OpenLaneConverter
 from admlops.conversion.pennfudan import PennFudanConverter
 from admlops.conversion.report import format_report
+from admlops.conversion.semantic_kitti import SemanticKittiConverter
 from admlops.conversion.tusimple import TuSimpleConverter
 from admlops.conversion.voc import VocConverter
 
@@ -33,6 +34,7 @@ CONVERTERS: dict[str, type[Converter]] = {
         KittiTrackingConverter,
         OpenLaneConverter,
         PennFudanConverter,
+        SemanticKittiConverter,
         TuSimpleConverter,
         VocConverter,
     )
@@ -53,6 +55,7 @@ __all__ = [
     "KittiTrackingConverter",
     "OpenLaneConverter",
     "PennFudanConverter",
+    "SemanticKittiConverter",
     "SourceFrame",
     "TuSimpleConverter",
     "VocConverter",

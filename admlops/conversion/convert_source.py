@@ -13,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
@@ -26,12 +26,12 @@ from tqdm import tqdm
 from admlops.conversion.chunk_pool import run_jobs
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.report import build_report
-from admlops.conversion.tally import WHOLE_TASK, Tally
+from admlops.conversion.tally import Tally
 from admlops.data_release import validate_record
 from admlops.data_release.new_release import release_content
 from admlops.data_release.schema import DATASET_FILE
 from admlops.errors import ConversionError, MachineError
-from admlops.task_spec import resolve_task
+from admlops.task_spec import TaskSpec, resolve_task
 from admlops.threads import available_cores
 
 CHUNK_FRAMES = 32
@@ -243,17 +243,17 @@ def _convert_chunk(job: _Job) -> int:
         lines = []
         for frame in job.frames:
             record = job.converter.convert(frame, writer)
-            _check_record(record, f"{job.converter.name} frame {frame.sample_id}")
+            _check_record(record, job.converter.own_tasks, f"{job.converter.name} frame {frame.sample_id}")
             writer.tally.record(record)
             lines.append(orjson.dumps(record))
         _write(job.chunk, b"\n".join((orjson.dumps(writer.tally.to_rows()), *lines, b"")), job.folders)
     return len(job.frames)
 
 
-def _check_record(record: dict[str, Any], where: str) -> None:
+def _check_record(record: dict[str, Any], own_tasks: Mapping[str, TaskSpec], where: str) -> None:
     validate_record(record, where)
     for task, label in record["labels"].items():
-        spec = resolve_task(task)
+        spec = resolve_task(own_tasks.get(task, task))
         categories = {*label.get("categories", ()), *(line["category"] for line in label.get("polylines", ()))}
         for category in categories - {None, *label.get("category_sets", ())}:
             spec.channel_of(category, where)
@@ -291,8 +291,7 @@ def _finish(converter: Converter, entry: str, plan: _Plan, folders: _Folders) ->
 
 def _labelled_tasks(converter: Converter, report: dict[str, Any]) -> list[str]:
     # A part of the source that is not there leaves its tasks unknown in every record: no reason to read them for that task.
-    unlabelled = {task for task, names in report["unknown_records"].items() if names.get(WHOLE_TASK) == report["records"]}
-    return [task for task in converter.tasks if task not in unlabelled] or list(converter.tasks)
+    return [task for task in converter.tasks if task in report["labelled_records"]] or list(converter.tasks)
 
 
 def _write(path: Path, content: bytes, folders: _Folders) -> None:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from admlops.conversion.photo_file import PhotoFile
 from admlops.conversion.png_file import PngFile
+from admlops.conversion.sweep_file import SweepFile
 from admlops.conversion.tally import IGNORED, Tally
 from admlops.errors import ConversionError, nearest
 from admlops.task_spec import IGNORE_INDEX, TaskSpec
@@ -85,6 +86,47 @@ class FrameWriter:
         """
         return {"path": self.reference(photo.path, name), "width": photo.width, "height": photo.height}
 
+    def sweep_entry(
+        self, sweep: SweepFile, name: str, origin: Sequence[float] = (0.0, 0.0, 0.0), intensity_max: float | None = None
+    ) -> dict[str, Any]:
+        """Name a frame's lidar sweep in a record, and count its points.
+
+        Args:
+            sweep: The original.
+            name: Where its copy would lie in the release, such as ``lidar/000001.bin``.
+            origin: The sensor's position in the points' frame, m.
+            intensity_max: What the largest intensity is, where that is not 1.
+
+        Returns:
+            The record's ``lidar``.
+        """
+        return self._sweep_entry(self.reference(sweep.path, name), sweep.num_points, sweep.num_features, origin, intensity_max)
+
+    def write_sweep(
+        self, points: npt.NDArray[np.float32], name: str, origin: Sequence[float], intensity_max: float | None = None
+    ) -> dict[str, Any]:
+        """Write a sweep whose original is no raw file of float32, and count its points.
+
+        Args:
+            points: (N, 3 or more) x, y, z in m, intensity.
+            name: Where it lies in the release, such as ``lidar/000001.bin``.
+            origin: The sensor's position in the points' frame, m.
+            intensity_max: What the largest intensity is, where that is not 1.
+
+        Returns:
+            The record's ``lidar``.
+        """
+        with self._open(name) as partial:
+            partial.write_bytes(np.ascontiguousarray(points, dtype="<f4").tobytes())
+        return self._sweep_entry(name, points.shape[0], points.shape[1], origin, intensity_max)
+
+    def _sweep_entry(
+        self, path: str, num_points: int, num_features: int, origin: Sequence[float], intensity_max: float | None
+    ) -> dict[str, Any]:
+        self.tally.count("lidar", "points", by=num_points)
+        entry = {"path": path, "dtype": "float32", "num_features": num_features, "origin": [float(x) for x in origin]}
+        return entry if intensity_max is None else {**entry, "intensity_max": intensity_max}
+
     def write_mask(self, mask: npt.NDArray[np.uint8], name: str, task: TaskSpec, set_names: Sequence[str] = ()) -> str:
         """Write an index mask and count its pixels.
 
@@ -128,7 +170,8 @@ class Converter(ABC):
         split: Which part of it.
         name: The format's name on the command line.
         revision: Raised when the same source would give other records: a conversion broken off before is not continued.
-        tasks: What the source labels: the release's ``task_tags``.
+        tasks: What the source labels: the release's ``task_tags``, as far as a record holds them.
+        own_tasks: Those of them that are none of ``task_spec.TASKS``, by name.
         splits: The parts that a source can have; the first is the default.
     """
 
@@ -138,6 +181,7 @@ class Converter(ABC):
     name: ClassVar[str]
     revision: ClassVar[int]
     tasks: ClassVar[tuple[str, ...]]
+    own_tasks: ClassVar[Mapping[str, TaskSpec]] = {}
     splits: ClassVar[tuple[str, ...]]
 
     def __post_init__(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,6 +13,7 @@ from admlops.conversion.box_labels import BoxLabels
 from admlops.conversion.converter import FrameWriter, SourceFrame
 from admlops.conversion.photo_box import fit_box
 from admlops.conversion.photo_file import PhotoFile
+from admlops.conversion.sweep_file import read_sweep
 from admlops.errors import ConversionError, nearest
 
 CLASS_OF_TYPE: dict[str, str | None] = {
@@ -37,7 +39,6 @@ LABELLED: dict[str, tuple[str, ...]] = {
 """The classes that KITTI annotates, by task: lights and signs are not."""
 
 FACING_TOLERANCE_RAD = math.pi / 4
-POINT_BYTES = 16  # x, y, z, reflectance as float32
 
 COLUMNS = "type truncated occluded alpha left top right bottom height width length x y z rotation_y"
 """What stands in a line; the tracking benchmark puts frame and track id before it."""
@@ -70,7 +71,7 @@ def training_folder(source_root: Path, *needed: str) -> Path:
 
 @dataclass(frozen=True)
 class KittiObject:
-    """One object of a label file, as far as the camera tasks need it.
+    """One object of a label file.
 
     Attributes:
         type: KITTI's type.
@@ -78,6 +79,7 @@ class KittiObject:
         occluded: 0 visible, 1 partly, 2 largely, 3 unknown.
         alpha_rad: Observation angle; -pi/2 = we look at its rear, +pi/2 = at its head.
         box_px: x1, y1, x2, y2.
+        box_camera: Height, width, length, x, y, z of the bottom's middle in m, rotation about y in rad; camera frame.
     """
 
     type: str
@@ -85,6 +87,7 @@ class KittiObject:
     occluded: int
     alpha_rad: float
     box_px: tuple[float, float, float, float]
+    box_camera: tuple[float, ...]
 
     @property
     def facing(self) -> str | None:
@@ -161,7 +164,7 @@ def parse_object(words: list[str], where: str, image: PhotoFile | None, max_trun
     if words[0] not in CLASS_OF_TYPE:
         raise malformed(where, f"a type: {', '.join(CLASS_OF_TYPE)}", repr(words[0]), nearest(words[0], CLASS_OF_TYPE))
     try:
-        truncated, occluded, alpha_rad, x1, y1, x2, y2 = numbers = tuple(float(word) for word in words[1:8])
+        truncated, occluded, alpha_rad, x1, y1, x2, y2, *box_camera = numbers = tuple(float(word) for word in words[1:])
     except ValueError:
         raise malformed(where, "numbers after the type", repr(" ".join(words))) from None
     if not all(math.isfinite(number) for number in numbers):
@@ -173,12 +176,14 @@ def parse_object(words: list[str], where: str, image: PhotoFile | None, max_trun
             raise malformed(where, "occluded 0, 1, 2 or 3", words[2])
         if abs(alpha_rad) > math.tau:
             raise malformed(where, "alpha within -2 pi to 2 pi", words[3])
+        if min(box_camera[:3]) <= 0:
+            raise malformed(where, "height, width and length above 0", repr(" ".join(words[8:11])))
         # A difference of two angles: one turn more or less means the same.
         alpha_rad = math.remainder(alpha_rad, math.tau)
     box_px = x1, y1, x2, y2
     if image is not None:
         box_px = fit_box(box_px, image, partial(malformed, where))
-    return KittiObject(words[0], truncated, int(occluded), alpha_rad, box_px)
+    return KittiObject(words[0], truncated, int(occluded), alpha_rad, box_px, tuple(box_camera))
 
 
 def add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWriter) -> None:
@@ -192,7 +197,7 @@ def add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWri
     writer.tally.count("source", item.type)
     own = CLASS_OF_TYPE[item.type]
     if own is None:
-        writer.tally.refuse(f"{item.type}: ignore box in every task")
+        writer.tally.refuse(f"{item.type}: ignore box in every camera task")
         for task, names in LABELLED.items():
             labels[task].add_ignored(item.box_px, names)
         return
@@ -209,7 +214,12 @@ def add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWri
 
 
 def make_record(
-    frame: SourceFrame, image: PhotoFile, labels: dict[str, BoxLabels], attributes: dict[str, Any], writer: FrameWriter
+    frame: SourceFrame,
+    image: PhotoFile,
+    labels: dict[str, BoxLabels],
+    attributes: dict[str, Any],
+    writer: FrameWriter,
+    labels_3d: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Make the record of a frame.
 
@@ -219,6 +229,7 @@ def make_record(
         labels: Its boxes by task.
         attributes: Of the record.
         writer: Copies image and sweep where that is wanted.
+        labels_3d: Labels of its sweep by task.
 
     Returns:
         The record.
@@ -226,31 +237,17 @@ def make_record(
     Raises:
         ConversionError: The sweep is cut short.
     """
-    lidar = {"lidar": _lidar_entry(frame.files["lidar"], frame.sample_id, writer)} if "lidar" in frame.files else {}
+    lidar = {}
+    if "lidar" in frame.files:
+        sweep = read_sweep(frame.files["lidar"], "x, y, z, reflectance")
+        # Points are in the Velodyne's own frame.
+        lidar["lidar"] = writer.sweep_entry(sweep, f"lidar/{frame.sample_id}.bin")
     return {
         "sample_id": frame.sample_id,
         "image": writer.image_entry(image, f"images/{frame.sample_id}.png"),
         **lidar,
-        "labels": {task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()},
+        "labels": {**{task: boxes.to_label(LABELLED[task]) for task, boxes in labels.items()}, **(labels_3d or {})},
         "attributes": attributes,
-    }
-
-
-def _lidar_entry(path: Path, sample_id: str, writer: FrameWriter) -> dict[str, Any]:
-    num_bytes = path.stat().st_size
-    if num_bytes == 0 or num_bytes % POINT_BYTES:
-        raise ConversionError(
-            "the lidar sweep is truncated",
-            where=path,
-            expected=f"a multiple of {POINT_BYTES} bytes (x, y, z, reflectance as float32)",
-            got=f"{num_bytes} bytes",
-            remedy="fetch the file again, then run the same command: it continues",
-        )
-    return {
-        "path": writer.reference(path, f"lidar/{sample_id}.bin"),
-        "dtype": "float32",
-        "num_features": 4,
-        "origin": [0.0, 0.0, 0.0],  # points are in the Velodyne's own frame
     }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from admlops.conversion.converter import Converter
 from admlops.conversion.tally import WHOLE_TASK, Tally
-from admlops.task_spec import CAMERA_TASKS
+from admlops.task_spec import TASKS
 
 
 def build_report(converter: Converter, entry: str, tally: Tally) -> dict[str, Any]:
@@ -18,9 +18,10 @@ def build_report(converter: Converter, entry: str, tally: Tally) -> dict[str, An
         tally: Counts of the whole conversion.
 
     Returns:
-        JSON object: ``format, split, source, entry, records, image_sizes, classes {task: {class: {boxes, ignored | pixels |
-        lines, regions}}}, unknown {task: [class...]}`` (all classes where the whole task is unknown), ``unknown_records`` (the
-        same with the number of records), ``source_categories, refused {reason: count}``.
+        JSON object: ``format, split, source, entry, records, image_sizes, lidar {sweeps, points}, labelled_records {task:
+        number}, classes {task: {class: {boxes, ignored | pixels | lines, regions | polygons}}}, unknown {task: [class...]}``
+        (all classes where the whole task is unknown), ``unknown_records`` (the same with the number of records),
+        ``source_categories, refused {reason: count}``.
     """
     unknown = tally.section("unknown")
     return {
@@ -31,10 +32,10 @@ def build_report(converter: Converter, entry: str, tally: Tally) -> dict[str, An
         "entry": entry,
         "records": tally.counts[("records",)],
         "image_sizes": tally.section("image_sizes"),
+        "lidar": tally.section("lidar"),
+        "labelled_records": tally.section("labelled"),
         "classes": tally.section("classes"),
-        "unknown": {
-            task: list(CAMERA_TASKS[task].classes) if WHOLE_TASK in names else list(names) for task, names in unknown.items()
-        },
+        "unknown": {task: list(TASKS[task].classes) if WHOLE_TASK in names else list(names) for task, names in unknown.items()},
         "unknown_records": unknown,
         "source_categories": tally.section("source"),
         "refused": tally.section("refused"),
@@ -51,7 +52,11 @@ def format_report(report: dict[str, Any]) -> str:
         Several lines of text.
     """
     lines = [f"{report['entry']}: {report['records']} records from {report['source']} ({report['format']}, {report['split']})"]
-    lines += _table("image sizes", report["image_sizes"])
+    if report["image_sizes"]:
+        lines += _table("image sizes", report["image_sizes"])
+    if report["lidar"]:
+        lines += _table("lidar", report["lidar"])
+    lines += _table("records that label", report["labelled_records"])
     for task, classes in report["classes"].items():
         lines.append(f"  {task}")
         for name, counts in classes.items():

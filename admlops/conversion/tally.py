@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-from admlops.task_spec import CAMERA_TASKS
+from admlops.task_spec import CAMERA_TASKS, LIDAR_TASKS, TaskSpec
 
 WHOLE_TASK = "*"
 """Stands for all classes of a task in ``unknown`` where a record lacks the task's key."""
@@ -23,8 +23,8 @@ class Tally:
 
     Attributes:
         counts: By path: ``("records",)``, ``("image_sizes", "480x360")``, ``("classes", task, class, "boxes" | "ignored" |
-            "pixels" | "lines" | "regions")``, ``("unknown", task, class | "*")`` in records, ``("source", category)`` and
-            ``("refused", reason)``.
+            "pixels" | "lines" | "regions" | "polygons")``, ``("labelled", task)`` and ``("unknown", task, class | "*")`` in
+            records, ``("lidar", "sweeps" | "points")``, ``("source", category)`` and ``("refused", reason)``.
     """
 
     def __init__(self, counts: Mapping[tuple[str, ...], int] | None = None) -> None:
@@ -49,7 +49,7 @@ class Tally:
         self.count("refused", reason, by=by)
 
     def record(self, record: Mapping[str, Any]) -> None:
-        """Count what can be read off a record: itself, its image size, its boxes and lines, and what it leaves unknown.
+        """Count what can be read off a record: itself, its sensors, its boxes, lines and polygons, and what it leaves unknown.
 
         Args:
             record: A valid record.
@@ -57,22 +57,30 @@ class Tally:
         self.count("records")
         if image := record.get("image"):
             self.count("image_sizes", f"{image['width']}x{image['height']}")
+        if "lidar" in record:
+            self.count("lidar", "sweeps")
         labels = record["labels"]
-        for task in CAMERA_TASKS.values():
-            label = labels.get(task.name)
+        for task, label in labels.items():
+            self.count("labelled", task)
+            self._label(task, label)
+        for spec in _tasks_of(record):
+            label = labels.get(spec.name)
             if label is None:
-                self.count("unknown", task.name, WHOLE_TASK)
+                self.count("unknown", spec.name, WHOLE_TASK)
                 continue
-            for name in task.classes:
-                if name not in label.get("labelled_categories", task.classes):
-                    self.count("unknown", task.name, name)
-            categories = label.get("categories", ())
-            for name, ignored in zip(categories, label.get("ignore") or [False] * len(categories), strict=True):
-                self.count("classes", task.name, name, "ignored" if ignored else "boxes")
-            for line in label.get("polylines", ()):
-                self.count("classes", task.name, line["category"] or IGNORED, "lines")
-            if regions := label.get("ignore_regions"):
-                self.count("classes", task.name, IGNORED, "regions", by=len(regions))
+            for name in spec.classes:
+                if name not in label.get("labelled_categories", spec.classes):
+                    self.count("unknown", spec.name, name)
+
+    def _label(self, task: str, label: Mapping[str, Any]) -> None:
+        categories = label.get("categories", ())
+        unit = "polygons" if "polygons" in label else "boxes"
+        for name, ignored in zip(categories, label.get("ignore") or [False] * len(categories), strict=True):
+            self.count("classes", task, name, "ignored" if ignored else unit)
+        for line in label.get("polylines", ()):
+            self.count("classes", task, line["category"] or IGNORED, "lines")
+        if regions := label.get("ignore_regions"):
+            self.count("classes", task, IGNORED, "regions", by=len(regions))
 
     def merge(self, other: Tally) -> None:
         """Add another tally's counts.
@@ -119,3 +127,11 @@ class Tally:
                     level = level.setdefault(step, {})
                 level[path[-1]] = number
         return nested
+
+
+def _tasks_of(record: Mapping[str, Any]) -> Iterator[TaskSpec]:
+    # A sweep alone says nothing of the camera's tasks: no reason to list them as unknown.
+    if "image" in record or "lidar" not in record:
+        yield from CAMERA_TASKS.values()
+    if "lidar" in record:
+        yield from LIDAR_TASKS.values()

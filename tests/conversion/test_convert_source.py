@@ -213,7 +213,7 @@ def test_report_names_counts_unknown_and_refused(kitti_source, tmp_path):
     assert "kitti_training: 1 records" in text
     assert "vehicle                  1 boxes, 1 ignored" in text
     assert "det_cyclist_light        traffic_light" in text
-    assert "1  Misc: ignore box in every task" in text
+    assert "1  Misc: ignore box in every camera task" in text
 
 
 def test_tool_converts_and_refuses(camvid_source, tmp_path):

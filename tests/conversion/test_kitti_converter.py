@@ -78,7 +78,7 @@ def test_regions_of_unknown_content_are_ignored_in_every_task(kitti_source, tmp_
         assert label["categories"] == names * 2, task
         assert label["ignore"] == [True] * 2 * len(names)
         assert label["boxes"][-1] == [100.0, 20.0, 150.0, 60.0]
-    assert report["refused"] == {"DontCare: ignore box in every task": 1, "Misc: ignore box in every task": 1}
+    assert report["refused"] == {"DontCare: ignore box in every camera task": 1, "Misc: ignore box in every camera task": 1}
     assert report["classes"]["det_rear"] == {"vehicle_head": {"ignored": 2}, "vehicle_rear": {"ignored": 2}}
 
 
