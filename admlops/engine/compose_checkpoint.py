@@ -302,7 +302,7 @@ def _report(
     }
     unshared, shared = model.get_unshared_and_shared_params()
     parameters = shared | {key: value for branch in unshared.values() for key, value in branch.items()}
-    names = ["backbone", *(["neck"] if model.neck is not None else []), *(f"branches.{name}" for name in wanted)]
+    names = [*model.shared_parts, *(f"branches.{name}" for name in wanted)]
     parts = []
     for name in names:
         of_part = [key for key in weights if key.startswith(f"{name}.")]

@@ -15,11 +15,11 @@ class PartReport:
     """Size and cost of one part of a network.
 
     Attributes:
-        name: ``backbone``, ``neck`` or ``branches.<name>``.
+        name: ``backbone``, ``neck``, another part that all share, or ``branches.<name>``.
         is_shared: Whether all branches use it.
         num_parameters: Weights and biases.
         num_frozen: Those of them that do not learn.
-        macs: Multiply-accumulates of one picture.
+        macs: Multiply-accumulates of one sample.
         parameter_names: Full names of its parameters.
     """
 
@@ -32,21 +32,18 @@ class PartReport:
 
 
 def report_parts(model: MultiTaskDetector, input_hw: tuple[int, int]) -> list[PartReport]:
-    """Count parameters and MACs of trunk, neck and branches.
+    """Count parameters and MACs of all parts; what comes before ``quantized_input`` costs no MACs here.
 
     Args:
         model: The network.
-        input_hw: Height and width of the picture that the MACs are counted for, px.
+        input_hw: Height and width of the input that the MACs are counted for, px.
 
     Returns:
-        Trunk, neck where there is one, then the branches in their order.
+        What all branches share, trunk and neck last, then the branches in their order.
     """
-    device = next(model.parameters()).device
-    counts = count_complexity(model, torch.zeros(1, 3, *input_hw, device=device), {"mode": "tensor"})
+    counts = count_complexity(model, model.empty_input(input_hw), {"mode": "tensor"})
     unshared, shared = model.get_unshared_and_shared_params()
-    parts: dict[str, dict[str, torch.nn.Parameter]] = {"backbone": {}}
-    if model.neck is not None:
-        parts["neck"] = {}
+    parts: dict[str, dict[str, torch.nn.Parameter]] = {name: {} for name in model.shared_parts}
     for name, parameter in shared.items():
         parts[name.split(".")[0]][name] = parameter
     parts |= {f"branches.{name}": parameters for name, parameters in unshared.items()}
@@ -74,10 +71,10 @@ def format_report(parts: list[PartReport], input_hw: tuple[int, int], names: boo
     Returns:
         A table; ``of trunk`` is the part's share of the trunk's MACs.
     """
-    trunk_macs = max(parts[0].macs, 1)
+    trunk_macs = max(next(part.macs for part in parts if part.name == "backbone"), 1)
     width = max(len(part.name) for part in parts) + 2
     lines = [
-        f"input {input_hw[0]} x {input_hw[1]}, one picture",
+        f"input {input_hw[0]} x {input_hw[1]}, one sample",
         f"{'part':<{width}}{'shared':<8}{'parameters':>12}{'frozen':>10}{'GMAC':>8}{'of trunk':>10}",
     ]
     for part in parts:

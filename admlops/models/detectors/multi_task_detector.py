@@ -38,6 +38,7 @@ class MultiTaskDetector(BaseModel):
         branches: ``Branch`` by name.
         loss_balance: How hard each branch pulls on what all share.
         frozen: Names of the frozen parts.
+        float_parts: Names of the parts that stay in floats where the rest becomes integers: those of ``quantized_input``.
 
     Args:
         backbone: Config of the trunk.
@@ -52,6 +53,8 @@ class MultiTaskDetector(BaseModel):
     Raises:
         ModelError: No branches, two of the same task, or an unknown frozen part.
     """
+
+    float_parts: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -78,15 +81,33 @@ class MultiTaskDetector(BaseModel):
             raise ModelError("Two branches of one network have the same task", where="model.branches", got=", ".join(tasks))
         weights = {name: branch.loss_weight for name, branch in self.branches.items()}
         self.loss_balance: LossBalance = MODELS.build({**(loss_balance or {"type": FixedBalance}), "weights": weights})
-        self.frozen = tuple(frozen)
+        self.freeze(frozen)
+
+    def freeze(self, parts: Sequence[str]) -> None:
+        """Take parts out of the learning for good: no gradients, and eval mode.
+
+        Args:
+            parts: Names as ``frozen`` takes them; a subclass calls this again once it has parts of its own.
+
+        Raises:
+            ModelError: There is no such part.
+        """
+        self.frozen = tuple(parts)
         for part in self._frozen_parts():
             part.requires_grad_(False)
         self.train(self.training)
 
+    @property
+    def shared_parts(self) -> tuple[str, ...]:
+        """Names of what all branches use, in the order in which inputs pass."""
+        own = {"data_preprocessor", "branches", "loss_balance", "backbone", "neck"}
+        before = [name for name, _ in self.named_children() if name not in own]
+        return (*before, "backbone", *(() if self.neck is None else ("neck",)))
+
     def _frozen_parts(self) -> list[nn.Module]:
-        parts = {"backbone", "neck", *(f"branches.{name}" for name in self.branches)}
+        parts = {*self.shared_parts, *(f"branches.{name}" for name in self.branches)}
         for name in self.frozen:
-            if name not in parts or self.get_submodule(name) is None:
+            if name not in parts:
                 raise ModelError(f"There is no part {name!r} to freeze", where="model.frozen", remedy=nearest(name, parts))
         balances = [state for name, state in self.loss_balance.items() if f"branches.{name}" in self.frozen]
         return [self.get_submodule(name) for name in self.frozen] + balances
@@ -107,12 +128,12 @@ class MultiTaskDetector(BaseModel):
         return self
 
     def forward(
-        self, inputs: Tensor, data_samples: Sequence[MultiTaskDataSample] | None = None, mode: str = "tensor"
+        self, inputs: Any, data_samples: Sequence[MultiTaskDataSample] | None = None, mode: str = "tensor"
     ) -> dict[str, Tensor] | list[MultiTaskDataSample]:
         """Run the network.
 
         Args:
-            inputs: (B, 3, H, W) float32, ``(pixel - 128) / 128``, BGR.
+            inputs: What the data preprocessor gives: (B, 3, H, W) float32, ``(pixel - 128) / 128``, BGR.
             data_samples: B samples; needed by the modes ``loss`` and ``predict``.
             mode: ``tensor``, ``loss`` or ``predict``.
 
@@ -123,13 +144,14 @@ class MultiTaskDetector(BaseModel):
         Raises:
             ModelError: Unknown mode, or no samples where they are needed.
         """
+        inputs = self.quantized_input(inputs)
         if mode == "tensor":
             return self.raw_outputs(inputs)
         if mode not in {"loss", "predict"}:
             raise ModelError(f"Unknown mode {mode!r}", expected="tensor, loss or predict")
         if data_samples is None or len(data_samples) != len(inputs):
             raise ModelError(
-                f"Mode {mode!r} needs a data sample a picture",
+                f"Mode {mode!r} needs a data sample for each of the batch",
                 expected=len(inputs),
                 got=data_samples if data_samples is None else len(data_samples),
             )
@@ -146,6 +168,40 @@ class MultiTaskDetector(BaseModel):
         """
         feats = self.backbone(inputs)
         return tuple(feats if self.neck is None else self.neck(feats))
+
+    def quantized_input(self, inputs: Any) -> Tensor:
+        """Compute what integers begin with; a network that makes it of something else does that here.
+
+        Args:
+            inputs: What the data preprocessor gives.
+
+        Returns:
+            What the network may be called with instead: the pictures themselves, (B, 3, H, W); of others a map of features.
+        """
+        pictures: Tensor = inputs
+        return pictures
+
+    def input_hw(self, inputs: Tensor) -> tuple[int, int]:
+        """Tell the size of the network's input, in the pixels of its labels.
+
+        Args:
+            inputs: Of ``quantized_input``.
+
+        Returns:
+            Height and width, px.
+        """
+        return int(inputs.shape[-2]), int(inputs.shape[-1])
+
+    def empty_input(self, input_hw: tuple[int, int]) -> Tensor:
+        """Make an input that shows nothing, to count or to trace with.
+
+        Args:
+            input_hw: Height and width, px.
+
+        Returns:
+            What ``quantized_input`` gives for one sample, on the network's device.
+        """
+        return torch.zeros(1, 3, *input_hw, device=next(self.parameters()).device)
 
     def raw_outputs(self, inputs: Tensor) -> dict[str, Tensor]:
         """Run everything that is quantized and exported.
@@ -188,7 +244,7 @@ class MultiTaskDetector(BaseModel):
         Returns:
             Losses by ``<branch>.loss_<x>``; ``loss_zero``, which moves nothing, where no rank labels anything that learns.
         """
-        input_hw = (int(inputs.shape[-2]), int(inputs.shape[-1]))
+        input_hw = self.input_hw(inputs)
         targets = {name: branch.head.make_targets(data_samples, input_hw) for name, branch in self.branches.items()}
         labelled = {name: branch.labelled(data_samples) for name, branch in self.branches.items()}
         normalizers = self._share_counts(targets, labelled)
@@ -243,7 +299,7 @@ class MultiTaskDetector(BaseModel):
         Returns:
             The same samples, with ``pred`` by task, on the CPU.
         """
-        return self.interpret(self.raw_outputs(inputs), data_samples, (int(inputs.shape[-2]), int(inputs.shape[-1])))
+        return self.interpret(self.raw_outputs(inputs), data_samples, self.input_hw(inputs))
 
     def interpret(
         self, raw: Mapping[str, Tensor], data_samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]
@@ -273,7 +329,7 @@ class MultiTaskDetector(BaseModel):
         """Split the parameters into those of one branch and those of all.
 
         Returns:
-            Parameters by branch and full name; parameters of trunk and neck by full name. Equal names are what single-task
+            Parameters by branch and full name; parameters of all else by full name. Equal names are what single-task
             and multi-task networks share.
         """
         unshared: dict[str, Parameters] = {name: {} for name in self.branches}

@@ -26,7 +26,8 @@ def to_original(prediction: BaseDataElement, meta: Mapping[str, Any], input_hw: 
         input_hw: Height and width of the padded batch, px.
 
     Returns:
-        Boxes clipped to the part of the original that the input shows; or a mask of the original's size, 255 elsewhere.
+        Boxes clipped to the part of the original that the input shows; or a mask of the original's size, 255 elsewhere, alone
+        unless the input is the original.
 
     Raises:
         ModelError: The sample lacks ``ori_shape`` or ``input_from_original``.
@@ -45,6 +46,9 @@ def to_original(prediction: BaseDataElement, meta: Mapping[str, Any], input_hw: 
     if isinstance(prediction, InstanceData):
         window = shown_window(input_from_original, (valid_h, valid_w), (height, width))
         return _boxes_to_original(prediction, np.linalg.inv(input_from_original), window)
+    if (valid_h, valid_w) == (height, width) and np.array_equal(input_from_original, np.eye(3)):
+        # The input is the original, as a grid seen from above is: whatever else a pixel carries, a score say, stays.
+        return prediction[:height, :width]
     mask = prediction.data[0].numpy()
     moved = warp_mask(mask[:valid_h, :valid_w], input_from_original, height, width)
     return PixelData(data=torch.from_numpy(moved)[None])

@@ -1,13 +1,12 @@
 """Semantic segmentation and lanes: class logits at the stride of the finest level.
 
-Shape letters: B batch, K channels, H and W rows and columns, V = 256 mask values.
+Shape letters: B batch, K channels, H and W rows and columns.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -17,44 +16,20 @@ from torch import Tensor
 
 from admlops.errors import ModelError
 from admlops.layers import ConvBnAct, SeparableVarGConv
-from admlops.models.heads.base_task_head import BaseTaskHead, Feats, HeadTargets, Losses, label_of, valid_hw
-from admlops.models.losses import dice_loss, masked_logits, set_cross_entropy
+from admlops.models.heads.base_task_head import Feats
+from admlops.models.heads.mask_head import MaskHead
+from admlops.models.losses import masked_logits
 from admlops.registry import MODELS
-from admlops.structures import MultiTaskDataSample, OutputSpec, TaskLabel, TensorSpec
-from admlops.task_spec import IGNORE_INDEX, TaskKind, TaskSpec
-
-NUM_VALUES = 256
-
-
-@dataclass(frozen=True)
-class SegTargets(HeadTargets):
-    """Targets of a batch at the resolution of the loss.
-
-    Attributes:
-        values: (B, H, W) int64 mask values, 255 where nothing is known.
-        sets: (B, V, K) bool, the channels that a pixel of value v of sample b may be; an empty row means no loss.
-        labelled: (B, K) bool, the channels of the softmax.
-        exhaustive: (B, K) bool, the channels whose background is trusted.
-        weights: (B, V) weight of each mask value.
-    """
-
-    values: Tensor
-    sets: Tensor
-    labelled: Tensor
-    exhaustive: Tensor
-    weights: Tensor
+from admlops.structures import OutputSpec, TensorSpec
+from admlops.task_spec import TaskKind, TaskSpec
 
 
 @MODELS.register_module()
-class SegHead(BaseTaskHead):
+class SegHead(MaskHead):
     """A separable variable group convolution, a 3x3 group convolution and the class logits.
 
     The second block has no pointwise convolution of its own, the 1x1 to the logits mixes its groups: with it twelve classes
     would cost more than 15 % of the trunk.
-
-    A pixel's loss is ``-log(sum of the probabilities of the classes it may be)``: its class, the members of its category set,
-    on a lane task's background also every class that may be missing there. Classes that a sample does not label take no part
-    in its softmax. The sum is divided by the summed weight of the labelled pixels of all ranks.
 
     Attributes:
         tower: The convolutions before the logits.
@@ -90,23 +65,16 @@ class SegHead(BaseTaskHead):
         dice_weight: float | None = None,
         init_cfg: Any = None,
     ) -> None:
-        super().__init__(task, init_cfg)
         is_lane = task.kind is TaskKind.LANE
         if loss_stride < 1 or stride % loss_stride:
             raise ModelError("The loss's stride must divide the head's", expected=f"a divisor of {stride}", got=loss_stride)
-        if class_weights is not None and len(class_weights) != task.num_channels:
-            raise ModelError(
-                f"{task.name}: class_weights has the wrong length",
-                expected=f"{task.num_channels} weights, for {', '.join(task.channels)}",
-                got=len(class_weights),
-            )
-        self.stride = stride
-        self.loss_stride = loss_stride
-        self.dice_weight = (3.0 if is_lane else 0.0) if dice_weight is None else dice_weight
         if foreground_weight is None:
             foreground_weight = 10.0 if is_lane else 1.0
+        if dice_weight is None:
+            dice_weight = 3.0 if is_lane else 0.0
         default = [1.0] * task.first_channel + [foreground_weight] * len(task.classes)
-        self.register_buffer("class_weights_K", torch.tensor(class_weights or default), persistent=False)
+        super().__init__(task, loss_stride, class_weights or default, dice_weight, init_cfg)
+        self.stride = stride
         self.tower = Sequential(
             SeparableVarGConv(in_channels, in_channels, 1, group_base, factor=1),
             ConvBnAct(in_channels, in_channels, 3, groups=in_channels // group_base),
@@ -133,89 +101,19 @@ class SegHead(BaseTaskHead):
         """
         return OutputSpec(self.task, (TensorSpec(f"{self.task.name}.logits", self.task.num_channels, self.stride),), "argmax")
 
-    def make_targets(self, samples: Sequence[MultiTaskDataSample], input_hw: tuple[int, int]) -> SegTargets:
-        """Subsample the masks and say which channels each value may be.
+    def loss_logits(self, raw: Tensor, loss_hw: tuple[int, int]) -> Tensor:
+        """Bring the logits to the resolution of the loss.
 
         Args:
-            samples: The batch.
-            input_hw: Height and width of the padded batch, px.
+            raw: Logits (B, K, H, W).
+            loss_hw: Height and width of the targets.
 
         Returns:
-            The targets; normalizers are the summed weight of labelled pixels and the number of pairs of the Dice loss.
+            (B, K, *loss_hw) logits.
         """
-        device = self.logits.conv.weight.device
-        step, num_channels = self.loss_stride, self.task.num_channels
-        shape = (len(samples), -(-input_hw[0] // step), -(-input_hw[1] // step))
-        values = torch.full(shape, IGNORE_INDEX, dtype=torch.uint8, device=device)
-        sets = torch.zeros(len(samples), NUM_VALUES, num_channels, dtype=torch.bool, device=device)
-        # A sample without labels keeps all channels: its softmax is computed, and ignored.
-        labelled = torch.ones(len(samples), num_channels, dtype=torch.bool, device=device)
-        exhaustive = torch.zeros_like(labelled)
-        for index, sample in enumerate(samples):
-            label = label_of(sample, self.task)
-            if label is None:
-                continue
-            height, width = valid_hw(sample.metainfo, input_hw)
-            mask = label.sem_seg.data[0, :height:step, :width:step]
-            values[index, : mask.shape[0], : mask.shape[1]] = mask
-            sets[index], labelled[index] = self._value_sets(label)
-            exhaustive[index] = label.class_exhaustive
-        values_BHW = values.long()
-        sizes_BV = sets.sum(dim=2)
-        weights_BV = (sets * self.class_weights_K).sum(dim=2) / sizes_BV.clamp(min=1)
-        if self.task.kind is TaskKind.LANE:
-            weights_BV[:, 0] = self.class_weights_K[0] * (sizes_BV[:, 0] > 0)
-        counts_BV = torch.stack([torch.bincount(row, minlength=NUM_VALUES) for row in values_BHW.flatten(1)])
-        pairs_BK = (counts_BV[:, :num_channels] > 0) & exhaustive
-        num_pairs = pairs_BK[:, self.task.first_channel :].sum().float()
-        normalizers = torch.stack([(counts_BV * weights_BV).sum(), num_pairs])
-        return SegTargets(normalizers, values_BHW, sets, labelled, exhaustive, weights_BV)
+        return self._upsample(raw, self.loss_stride, loss_hw)
 
-    def _value_sets(self, label: TaskLabel) -> tuple[Tensor, Tensor]:
-        """Say which channels each mask value may be, and which take part in the softmax."""
-        num_channels, sets_SK = self.task.num_channels, label.category_sets.bool()
-        # Members of a set are known through it, also where the source labels none of them alone.
-        in_softmax = label.class_labelled | sets_SK.any(dim=0)
-        rows_VK = torch.zeros(NUM_VALUES, num_channels, dtype=torch.bool, device=sets_SK.device)
-        rows_VK[:num_channels] = torch.diag(label.class_labelled)
-        rows_VK[num_channels : num_channels + len(sets_SK)] = sets_SK
-        if self.task.kind is TaskKind.LANE:
-            rows_VK[0] |= in_softmax & ~label.class_exhaustive
-        rows_VK[IGNORE_INDEX] = False
-        return rows_VK, in_softmax
-
-    def loss(self, feats: Feats, targets: HeadTargets, normalizers: Tensor) -> Losses:
-        """Compute the losses.
-
-        Args:
-            feats: One level, (B, C, H, W).
-            targets: Of ``make_targets``.
-            normalizers: Weight of labelled pixels and Dice pairs over all ranks, divided by the ranks.
-
-        Returns:
-            ``loss_ce`` and, where it has a weight, ``loss_dice``.
-        """
-        target = cast(SegTargets, targets)
-        logits_BKHW = self._upsample(self(feats)[0].float(), self.loss_stride, tuple(target.values.shape[1:]))
-        logits_BKHW = masked_logits(logits_BKHW, target.labelled)
-        loss_BHW = set_cross_entropy(logits_BKHW, target.values, target.sets)
-        weights_BHW = target.weights.gather(1, target.values.flatten(1)).view_as(loss_BHW)
-        losses = {"loss_ce": (loss_BHW * weights_BHW).sum() / normalizers[0]}
-        if self.dice_weight:
-            losses["loss_dice"] = self.dice_weight * self._dice(logits_BKHW, target) / normalizers[1]
-        return losses
-
-    def _dice(self, logits_BKHW: Tensor, target: SegTargets) -> Tensor:
-        first, num_channels = self.task.first_channel, self.task.num_channels
-        one_hot_BKHW = F.one_hot(target.values.clamp(max=num_channels), num_channels + 1).permute(0, 3, 1, 2)
-        one_hot_BKHW = one_hot_BKHW[:, first:num_channels]
-        known_BHW = target.sets.sum(dim=2).gather(1, target.values.flatten(1)).view_as(target.values) == 1
-        # A set of one class is no pixel of that class in ``one_hot``, hence no background of it either.
-        known_BHW &= target.values < num_channels
-        counted_BK = (one_hot_BKHW.flatten(2).any(dim=2)) & target.exhaustive[:, first:]
-        return dice_loss(logits_BKHW.softmax(dim=1)[:, first:], one_hot_BKHW, known_BHW, counted_BK)
-
-    def _upsample(self, logits_BKHW: Tensor, stride: int, to_hw: tuple[int, ...]) -> Tensor:
+    def _upsample(self, logits_BKHW: Tensor, stride: int, to_hw: tuple[int, int]) -> Tensor:
         """Interpolate by a whole factor and crop, so that cells stay where they are whatever the size."""
         scale = self.stride // stride
         if scale > 1:
