@@ -14,7 +14,7 @@ from admlops.data_release import JsonlIndex, RecordPlace, open_release
 from admlops.data_release.storage import DataPath, ReadAhead, RemotePath
 from admlops.datasets.sample_key import SampleKey, make_rng
 from admlops.datasets.transforms.read_file import resolve_path
-from admlops.errors import ConfigError, DataReleaseError, RecordError, nearest
+from admlops.errors import ConfigError, DataReleaseError, nearest
 from admlops.project import find_in_project
 from admlops.registry import DATASETS, TRANSFORMS
 from admlops.task_spec import TaskSpec, resolve_task
@@ -63,8 +63,8 @@ class ReleaseDataset:
         pipeline: Transforms, as config dicts or callables; each takes and returns the ``results`` dict.
         seed: Of the random transforms, where the sampler does not give one.
         test_mode: Evaluate: every sample once, whatever ``duplicate`` says.
-        read_ahead: Samples of a rank ahead of the present one whose images and masks are fetched from a store meanwhile; 0
-            turns it off. Costs nothing where they are local files.
+        read_ahead: Samples of a rank ahead of the present one whose images, sweeps and files of labels are fetched from a
+            store meanwhile; 0 turns it off. Costs nothing where they are local files.
 
     Raises:
         ConfigError: Unknown task, or one that ``data_release["tasks"]`` excludes.
@@ -162,11 +162,8 @@ class ReleaseDataset:
             key: A virtual index, or a sampler's draw.
 
         Returns:
-            ``sample_id``, ``source``, ``record_where``, ``base_dir``, ``profiles``, ``image`` (as recorded), ``attributes``,
-            ``task_specs``, ``record_labels`` (labelled tasks only), ``rng``.
-
-        Raises:
-            RecordError: The record lacks a camera image.
+            ``sample_id``, ``source``, ``record_where``, ``base_dir``, ``profiles``, ``image`` and ``lidar`` (as recorded, where
+            recorded), ``attributes``, ``task_specs``, ``record_labels`` (labelled tasks only), ``rng``.
         """
         draw = self._draw_of(key)
         number, line = self.locate(draw.index)
@@ -174,20 +171,13 @@ class ReleaseDataset:
         record = source.index[line]
         where = RecordPlace(source.index, line)
         labels = record["labels"]
-        if "image" not in record:
-            raise RecordError(
-                "not a camera record",
-                where=where,
-                expected="image {path, width, height}",
-                got=f"keys {', '.join(sorted(record))}",
-            )
         return {
             "sample_id": record["sample_id"],
             "source": source.name,
             "record_where": where,
             "base_dir": source.base_dir,
             "profiles": self.profiles,
-            "image": record["image"],
+            **{sensor: record[sensor] for sensor in ("image", "lidar") if sensor in record},
             "attributes": record.get("attributes", {}),
             "task_specs": self.task_specs,
             "record_labels": {name: labels[name] for name in self.task_specs if name in source.tasks and name in labels},
@@ -242,11 +232,12 @@ class ReleaseDataset:
         return self._paths_in(source, source.index[line])
 
     def _paths_in(self, source: _Source, record: Mapping[str, Any]) -> Iterator[DataPath]:
-        if "image" in record:
-            yield resolve_path(source.base_dir, record["image"]["path"], self.profiles)
-        for name, label in record["labels"].items():
-            if name in source.tasks and "mask" in label:
-                yield resolve_path(source.base_dir, label["mask"], self.profiles)
+        paths = [record[sensor]["path"] for sensor in ("image", "lidar") if sensor in record]
+        labels = [label for name, label in record["labels"].items() if name in source.tasks]
+        paths += [label[payload] for label in labels for payload in ("mask", "point_labels") if payload in label]
+        # Several tasks may read one file of labels.
+        for path in dict.fromkeys(paths):
+            yield resolve_path(source.base_dir, path, self.profiles)
 
     def _is_remote(self, source: _Source) -> bool:
         return any(isinstance(path, RemotePath) for path in self._paths_in(source, source.index[0]))

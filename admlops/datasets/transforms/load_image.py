@@ -9,7 +9,7 @@ import numpy as np
 
 from admlops.datasets.transforms import geometry
 from admlops.datasets.transforms.geometry import Results
-from admlops.datasets.transforms.read_file import decode_image, read_bytes, resolve_path
+from admlops.datasets.transforms.read_file import decode_image, read_bytes, recorded, resolve_path
 from admlops.datasets.transforms.resize_min_max import ResizeMinMax
 from admlops.registry import TRANSFORMS
 
@@ -39,11 +39,12 @@ class LoadImage:
             The same dict.
 
         Raises:
-            RecordError: The file is missing, truncated, no image, or not of the recorded size.
+            RecordError: The record has no image; the file is missing, truncated, no image, or not of the recorded size.
         """
         where = results["record_where"]
-        path = resolve_path(results["base_dir"], results["image"]["path"], results.get("profiles"))
-        recorded_hw = (results["image"]["height"], results["image"]["width"])
+        image = recorded(results, "image")
+        path = resolve_path(results["base_dir"], image["path"], results.get("profiles"))
+        recorded_hw = (image["height"], image["width"])
         target_hw = recorded_hw if self.resize is None else self.resize.size_of(recorded_hw)
         step = _decode_step(recorded_hw, target_hw)
         results["img"] = decode_image(read_bytes(path, "image", where), path, where, recorded_hw, step)

@@ -13,7 +13,7 @@ from admlops.data_release.storage import DataPath
 from admlops.datasets.task_annotation import DetectionAnnotation, SegmentationAnnotation, TaskAnnotation
 from admlops.datasets.transforms.geometry import Results
 from admlops.datasets.transforms.rasterize_polylines import draw_polyline, lane_width_px
-from admlops.datasets.transforms.read_file import check_size, decode_mask, read_bytes, resolve_path
+from admlops.datasets.transforms.read_file import check_size, decode_mask, read_bytes, recorded, resolve_path
 from admlops.errors import ConfigError, RecordError, nearest
 from admlops.registry import TRANSFORMS
 from admlops.structures import LabelAvailability
@@ -77,7 +77,7 @@ def _load_boxes(
     boxes = _payload(task, label, ("boxes",), where)[1]
     return DetectionAnnotation(
         bboxes=np.array(boxes, dtype=np.float32).reshape(len(boxes), 4),
-        labels=np.array([_label_value(task, name, availability, where) for name in label["categories"]], dtype=np.int64),
+        labels=np.array([label_value(task, name, availability, where) for name in label["categories"]], dtype=np.int64),
         ignore_flags=np.array(label.get("ignore", [False] * len(boxes)), dtype=bool),
         availability=availability,
     )
@@ -87,7 +87,8 @@ def _load_mask(
     task: TaskSpec, label: Mapping[str, Any], availability: LabelAvailability, results: Results
 ) -> SegmentationAnnotation:
     where = results["record_where"]
-    recorded_hw = (results["image"]["height"], results["image"]["width"])
+    image = recorded(results, "image")
+    recorded_hw = (image["height"], image["width"])
     kind, payload = _payload(task, label, ("mask", "polylines") if task.kind is TaskKind.LANE else ("mask",), where)
     if kind == "polylines":
         return SegmentationAnnotation(_draw_lanes(task, label, availability, recorded_hw, where), availability)
@@ -107,7 +108,7 @@ def _draw_lanes(
     # What is known lies above what is not.
     for polyline in sorted(label["polylines"], key=lambda line: line["category"] is not None):
         category = polyline["category"]
-        value = IGNORE_INDEX if category is None else _label_value(task, category, availability, where)
+        value = IGNORE_INDEX if category is None else label_value(task, category, availability, where)
         draw_polyline(mask, np.array(polyline["points"], dtype=np.float64), lane_width_px(recorded_hw[0]), value)
     return mask
 
@@ -125,7 +126,21 @@ def _payload(task: TaskSpec, label: Mapping[str, Any], kinds: Sequence[str], whe
     )
 
 
-def _label_value(task: TaskSpec, name: str, availability: LabelAvailability, where: object) -> int:
+def label_value(task: TaskSpec, name: str, availability: LabelAvailability, where: object) -> int:
+    """Look up what stands for a category in a mask, or in the labels of boxes.
+
+    Args:
+        task: That is labelled.
+        name: A class of the task or a category set of the record.
+        availability: What the source annotated.
+        where: File and line, for the error.
+
+    Returns:
+        The channel, or K + s for category set s.
+
+    Raises:
+        RecordError: There is no such category, or it is not among those that the source annotated.
+    """
     if name in availability.set_names:
         return task.num_channels + availability.set_names.index(name)
     if name not in task.classes:

@@ -60,10 +60,18 @@ def _shown_labels(results: Results) -> Mapping[str, TaskAnnotation]:
 
 
 def _to_elements(labels: Mapping[str, TaskAnnotation]) -> TaskElements:
-    return TaskElements(**{name: _to_label(label) for name, label in labels.items()})
+    return TaskElements(**{name: to_task_label(label) for name, label in labels.items()})
 
 
-def _to_label(label: TaskAnnotation) -> TaskLabel:
+def to_task_label(label: TaskAnnotation) -> TaskLabel:
+    """Pack the labels of one task.
+
+    Args:
+        label: On the way through the transforms.
+
+    Returns:
+        As tensors.
+    """
     available = label.availability
     out = TaskLabel(
         class_labelled=torch.from_numpy(available.class_labelled),

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import cv2
 import numpy as np
 import numpy.typing as npt
@@ -14,6 +17,32 @@ _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _JPEG_START = b"\xff\xd8"
 _PNG_BIT_DEPTH, _PNG_COLOR_TYPE = 24, 25
 _GREY, _INDEXED = 0, 3
+
+
+_SENSORS = {"image": ("camera", "{path, width, height}"), "lidar": ("lidar", "{path, dtype, num_features, origin}")}
+
+
+def recorded(results: Mapping[str, Any], sensor: str) -> Mapping[str, Any]:
+    """Look up what a record says of a sensor.
+
+    Args:
+        results: Of a sample.
+        sensor: ``image`` or ``lidar``.
+
+    Returns:
+        What lies under that key of the record.
+
+    Raises:
+        RecordError: The record holds nothing of the sensor.
+    """
+    if sensor not in results:
+        kind, shape = _SENSORS[sensor]
+        others = " and ".join(other for other in _SENSORS if other in results)
+        raise RecordError(
+            f"not a {kind} record", where=results["record_where"], expected=f"{sensor} {shape}", got=f"a record of {others}"
+        )
+    of_sensor: Mapping[str, Any] = results[sensor]
+    return of_sensor
 
 
 def resolve_path(base_dir: DataPath, path: str, profiles: StorageProfiles | None) -> DataPath:
@@ -30,13 +59,14 @@ def resolve_path(base_dir: DataPath, path: str, profiles: StorageProfiles | None
     return path_of(path, profiles or StorageProfiles()) if is_url(path) else base_dir / path
 
 
-def read_bytes(path: DataPath, what: str, where: object) -> bytes:
+def read_bytes(path: DataPath, what: str, where: object, may_be_empty: bool = False) -> bytes:
     """Read a whole file.
 
     Args:
         path: Of the file.
         what: Word for it in the error, such as ``image``.
         where: The record that names it.
+        may_be_empty: A file of no bytes is a valid one.
 
     Returns:
         Its content.
@@ -59,7 +89,7 @@ def read_bytes(path: DataPath, what: str, where: object) -> bytes:
         raise RecordError(
             f"{what} cannot be read: {error.strerror}", where=where, got=str(path), remedy="fetch it or correct the record"
         ) from error
-    if not content:
+    if not content and not may_be_empty:
         raise RecordError(f"{what} is empty", where=where, got=str(path), remedy="fetch it again")
     return content
 

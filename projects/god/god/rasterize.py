@@ -1,0 +1,326 @@
+"""From labelled points to labelled cells: the rules, on NumPy arrays alone.
+
+``h`` is a point's height above the local ground (``LocalGround``: mean z of ground points in cells of 1 m, median of 5x5).
+The *band* is 0.15 m < h < 2.5 m. Points outside of the grid or of its height band say nothing. 255 = unknown.
+
+GOD (``label_obstacles``), first match:
+
+1. 255: the disc of the ego vehicle about the sensor.
+2. 1: an obstacle point (movable, static, vegetation) in the band.
+3. 255: an unknown point in the band; an obstacle point at h <= 0.15 m.
+4. 0: a ground point.
+5. 0: no point below 2.5 m at all, a *low ray* crosses the cell, and none of its eight neighbours is 1.
+6. 255: everything else, above all what nobody saw. What hangs above 2.5 m is no evidence of any kind.
+
+A *low ray* is the last stretch of a beam that ends on the ground, as far as it is less than 0.15 m above its end.
+
+Drivable, two classes (``label_drivable``), first match: ego 255; a movable point in the band 255; a static or vegetation
+point in the band 0; rule 3 above 255; more drivable (road, parking, driveable) than other ground points 1, fewer 0, as many
+255; else 255.
+
+Ground classes (``label_ground_classes``): the class of most ground points; 255 at a tie, in the ego disc and where obstacle
+points in the band are not fewer than all ground points. DRIVEABLE counts as the record's category set {road, parking}.
+
+Boxes (``classes_of_boxes``): points in a box are movable; other points within 0.15 m of the ground, as estimated by geometry,
+are ground; all others are unknown, as are those in ignored boxes. Then the GOD rules hold. Outside of the labelled region: 255.
+
+Map polygons (``label_polygons``): cells that hold a point below 2.5 m or that a low ray crosses: the polygon's class where the
+cell's centre lies in one (the last one counts), else the background's; 255 in the ego disc, and in a polygon where a point
+lies in the band.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+
+from admlops.task_spec import IGNORE_INDEX
+from god.geometry import BevGrid
+from god.local_ground import GROUND_BAND_M, LocalGround, estimate_ground
+from god.point_cloud import Polygon
+from god.taxonomy import GROUND, OBSTACLES, PointClass
+
+Mask = npt.NDArray[np.uint8]
+Bools = npt.NDArray[np.bool_]
+
+CEILING_M = 2.5
+"""What hangs higher above the ground is passed below."""
+
+_MIN_SENSOR_HEIGHT_M = 0.5
+_RAY_STEPS_A_CELL = 2
+_RAY_MARGIN = 0.12
+_EIGHT_NEIGHBOURS = np.ones((3, 3), np.uint8)
+
+
+@dataclass(frozen=True)
+class LabelledSweep:
+    """What one source of labels says of a sweep, and what follows from it for the cells.
+
+    Attributes:
+        grid: Of the labels.
+        xyz: (N, 3) points, m.
+        point_class: (N,) uint8 ``PointClass``.
+        origin_3: (3,) the sensor, m.
+        ego_radius_m: Of the disc about it that is unknown.
+    """
+
+    grid: BevGrid
+    xyz: npt.NDArray[np.floating[Any]]
+    point_class: npt.NDArray[np.uint8]
+    origin_3: npt.NDArray[np.float64]
+    ego_radius_m: float = 0.0
+
+    @cached_property
+    def cell(self) -> npt.NDArray[np.int64]:
+        """(N,) cell of each point."""
+        return self.grid.cell_of(self.xyz)
+
+    @cached_property
+    def is_ground(self) -> Bools:
+        """(N,) points of a ground class."""
+        return _IS_GROUND[self.point_class]
+
+    @cached_property
+    def is_obstacle(self) -> Bools:
+        """(N,) points of an obstacle class, at any height."""
+        return _IS_OBSTACLE[self.point_class]
+
+    @cached_property
+    def height_m(self) -> npt.NDArray[np.float64]:
+        """(N,) height above the local ground; NaN outside of the grid and where no ground is known."""
+        return LocalGround.from_points(self.grid, self.xyz[self.is_ground]).height_above(self.xyz)
+
+    @cached_property
+    def in_band(self) -> Bools:
+        """(N,) points between 0.15 and 2.5 m above the ground."""
+        return (self.height_m > GROUND_BAND_M) & (self.height_m < CEILING_M)
+
+    @cached_property
+    def ego(self) -> Bools:
+        """(rows, cols) cells whose centre lies in the ego disc."""
+        x_m, y_m = self.grid.centres_m()
+        away_m = np.hypot(y_m[:, None] - self.origin_3[1], x_m[None, :] - self.origin_3[0])
+        return np.less(away_m, self.ego_radius_m)
+
+    @cached_property
+    def is_hit(self) -> Bools:
+        """(rows, cols) cells with a point below 2.5 m; where no ground is known, any point counts."""
+        return self.cells_with(~(self.height_m >= CEILING_M))
+
+    @cached_property
+    def has_low_ray(self) -> Bools:
+        """(rows, cols) cells that a low ray crosses."""
+        return find_low_rays(self.grid, self.origin_3, self.xyz[self.is_ground])
+
+    def count(self, of_points: Bools) -> npt.NDArray[np.int64]:
+        """Count points in cells.
+
+        Args:
+            of_points: (N,) bool, those to count.
+
+        Returns:
+            (rows, cols).
+        """
+        counts = np.bincount(self.cell[of_points], minlength=self.grid.num_cells + 1)
+        return counts[:-1].reshape(self.grid.shape)
+
+    def cells_with(self, of_points: Bools) -> Bools:
+        """Find the cells that hold any of some points.
+
+        Args:
+            of_points: (N,) bool.
+
+        Returns:
+            (rows, cols) bool.
+        """
+        holds = np.zeros(self.grid.num_cells + 1, dtype=bool)
+        holds[self.cell[of_points]] = True
+        return holds[:-1].reshape(self.grid.shape)
+
+
+def _membership(classes: Sequence[PointClass]) -> Bools:
+    return np.isin(np.arange(len(PointClass)), classes)
+
+
+_IS_GROUND = _membership(GROUND)
+_IS_OBSTACLE = _membership(OBSTACLES)
+_IS_DRIVABLE = _membership((PointClass.ROAD, PointClass.PARKING, PointClass.DRIVEABLE))
+
+
+def classes_of_boxes(
+    grid: BevGrid, xyz: npt.NDArray[np.floating[Any]], in_box: Bools, in_ignored: Bools
+) -> npt.NDArray[np.uint8]:
+    """Class the points of a sweep that is labelled with boxes.
+
+    Args:
+        grid: Of the labels.
+        xyz: (N, 3) points, m.
+        in_box: (N,) bool, in a box that counts.
+        in_ignored: (N,) bool, in a box that does not.
+
+    Returns:
+        (N,) ``PointClass``: MOVABLE in a box, TERRAIN (any ground) near the ground, else UNKNOWN.
+    """
+    outside = ~in_box & ~in_ignored
+    candidates = outside & estimate_ground(grid, xyz)
+    height_m = LocalGround.from_points(grid, xyz[candidates]).height_above(xyz)
+    is_ground = outside & (np.abs(height_m) < GROUND_BAND_M)
+    return np.select([in_box, is_ground], [PointClass.MOVABLE, PointClass.TERRAIN], PointClass.UNKNOWN).astype(np.uint8)
+
+
+def label_obstacles(sweep: LabelledSweep) -> Mask:
+    """Apply the GOD rules.
+
+    Args:
+        sweep: Points and their classes.
+
+    Returns:
+        (rows, cols) uint8: 0 free, 1 obstacle, 255.
+    """
+    obstacle = sweep.cells_with(sweep.is_obstacle & sweep.in_band)
+    mask = np.full(sweep.grid.shape, IGNORE_INDEX, dtype=np.uint8)
+    mask[sweep.cells_with(sweep.is_ground)] = 0
+    mask[_is_doubtful(sweep)] = IGNORE_INDEX
+    beside = cv2.dilate(obstacle.astype(np.uint8), _EIGHT_NEIGHBOURS).astype(bool)
+    mask[sweep.has_low_ray & ~sweep.is_hit & ~beside] = 0
+    mask[obstacle] = 1
+    mask[sweep.ego] = IGNORE_INDEX
+    return mask
+
+
+def label_drivable(sweep: LabelledSweep) -> Mask:
+    """Apply the rules of the two drivable classes.
+
+    Args:
+        sweep: Points and their classes.
+
+    Returns:
+        (rows, cols) uint8: 0 not drivable, 1 drivable, 255.
+    """
+    drivable = sweep.count(_IS_DRIVABLE[sweep.point_class])
+    other = sweep.count(sweep.is_ground) - drivable
+    mask = np.full(sweep.grid.shape, IGNORE_INDEX, dtype=np.uint8)
+    mask[drivable > other] = 1
+    mask[drivable < other] = 0
+    mask[_is_doubtful(sweep)] = IGNORE_INDEX
+    mask[sweep.cells_with(sweep.is_obstacle & sweep.in_band)] = 0
+    mask[sweep.cells_with((sweep.point_class == PointClass.MOVABLE) & sweep.in_band)] = IGNORE_INDEX
+    mask[sweep.ego] = IGNORE_INDEX
+    return mask
+
+
+def label_ground_classes(sweep: LabelledSweep, values: npt.NDArray[np.uint8]) -> Mask:
+    """Apply the rules of the ground classes.
+
+    Args:
+        sweep: Points and their classes.
+        values: (10,) mask value of each ``PointClass``, 255 where a ground class is not labelled.
+
+    Returns:
+        (rows, cols) uint8, one of ``values`` or 255.
+    """
+    num_cells, grounds = sweep.grid.num_cells, np.array(GROUND)
+    row_of_class = np.zeros(len(PointClass), dtype=np.int64)
+    row_of_class[grounds] = np.arange(len(grounds))
+    on_ground = sweep.is_ground & (sweep.cell < num_cells)
+    flat = row_of_class[sweep.point_class[on_ground]] * num_cells + sweep.cell[on_ground]
+    counts = np.bincount(flat, minlength=len(grounds) * num_cells).reshape(len(grounds), num_cells)
+    most = counts.max(axis=0)
+    is_tie = np.count_nonzero(counts == most, axis=0) > 1
+    obstacles = sweep.count(sweep.is_obstacle & sweep.in_band).ravel()
+    unknown = is_tie | (obstacles >= counts.sum(axis=0)) | sweep.ego.ravel()
+    mask = np.where(unknown, IGNORE_INDEX, values[grounds[counts.argmax(axis=0)]])
+    return mask.astype(np.uint8).reshape(sweep.grid.shape)
+
+
+def label_polygons(sweep: LabelledSweep, polygons: Sequence[Polygon], values: Sequence[int], background: int) -> Mask:
+    """Apply the rules of map polygons.
+
+    Args:
+        sweep: Points with the classes of ``classes_of_boxes`` without boxes.
+        polygons: (K, 2) corners each, m.
+        values: Mask value of each polygon.
+        background: Mask value outside of all polygons; 255 = unknown.
+
+    Returns:
+        (rows, cols) uint8, one of the values or 255.
+    """
+    mask = np.full(sweep.grid.shape, background, dtype=np.uint8)
+    in_any = np.zeros(sweep.grid.shape, dtype=bool)
+    for corners, value in zip(polygons, values, strict=True):
+        inside = fill_polygon(sweep.grid, corners)
+        mask[inside] = value
+        in_any |= inside
+    standing = sweep.cells_with(sweep.in_band)
+    mask[(~sweep.is_hit & ~sweep.has_low_ray) | (in_any & standing) | sweep.ego] = IGNORE_INDEX
+    return mask
+
+
+def _is_doubtful(sweep: LabelledSweep) -> Bools:
+    unknown = (sweep.point_class == PointClass.UNKNOWN) & sweep.in_band
+    # An obstacle where no ground is known has no height: NaN fails every comparison but this one.
+    low = sweep.is_obstacle & ~(sweep.height_m > GROUND_BAND_M)
+    return sweep.cells_with(unknown | low)
+
+
+def find_low_rays(grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: npt.NDArray[np.floating[Any]]) -> Bools:
+    """Find the cells that beams cross less than 0.15 m above the ground point at which they end.
+
+    One beam is followed for each cell in which beams end (the first in the order of the points), in steps of half a cell.
+    Beams whose end is not at least 0.5 m below the sensor are not followed.
+
+    Args:
+        grid: Of the cells.
+        origin_3: (3,) the sensor, m.
+        ends_xyz: (N, 3) ground points, m.
+
+    Returns:
+        (rows, cols) bool, the cells of the ends included.
+    """
+    # Beams that end a little outside may be low inside.
+    margin = int(np.ceil(_RAY_MARGIN * max(grid.shape)))
+    reach_m = margin * grid.cell_m
+    rows, cols = grid.rows + 2 * margin, grid.cols + 2 * margin
+    wide = BevGrid(grid.x_min_m - reach_m, grid.y_min_m - reach_m, grid.cell_m, rows, cols, grid.z_min_m, grid.z_max_m)
+    cell = wide.cell_of(ends_xyz)
+    first = np.full(wide.num_cells + 1, -1, dtype=np.int64)
+    first[cell[::-1]] = np.arange(len(cell))[::-1]
+    first[-1] = -1
+    ends = np.asarray(ends_xyz)[first[first >= 0]].astype(np.float64)
+    drop_m = origin_3[2] - ends[:, 2]
+    ends, drop_m = ends[drop_m >= _MIN_SENSOR_HEIGHT_M], drop_m[drop_m >= _MIN_SENSOR_HEIGHT_M]
+    towards = (origin_3[:2] - ends[:, :2]) / grid.cell_m
+    length_cells = np.hypot(towards[:, 0], towards[:, 1])
+    num_steps = np.floor(length_cells * np.minimum(GROUND_BAND_M / drop_m, 1) * _RAY_STEPS_A_CELL).astype(np.int64) + 1
+    beam = np.repeat(np.arange(len(ends)), num_steps)
+    step = np.arange(len(beam)) - np.repeat(np.cumsum(num_steps) - num_steps, num_steps)
+    stride = towards / np.maximum(length_cells * _RAY_STEPS_A_CELL, 1e-9)[:, None]
+    start = grid.to_px(ends)
+    col_row = np.floor(start[beam] + step[:, None] * stride[beam]).astype(np.int64)
+    inside = ((col_row >= 0) & (col_row < (grid.cols, grid.rows))).all(axis=1)
+    crossed = np.zeros(grid.shape, dtype=bool)
+    crossed[col_row[inside, 1], col_row[inside, 0]] = True
+    return crossed
+
+
+def fill_polygon(grid: BevGrid, corners: Polygon) -> Bools:
+    """Find the cells of a polygon.
+
+    Args:
+        grid: Of the cells.
+        corners: (K, 2) x, y, m.
+
+    Returns:
+        (rows, cols) bool, cells whose centre lies inside or within half a cell of the border.
+    """
+    # OpenCV counts from the centre of a pixel, in sixteenths here; far corners would overflow its integers.
+    px = np.clip(grid.to_px(corners) - 0.5, -1e6, 1e6)
+    filled = np.zeros(grid.shape, dtype=np.uint8)
+    cv2.fillPoly(filled, [np.round(px * 16).astype(np.int32)], 1, shift=4)
+    return filled.astype(bool)
