@@ -16,6 +16,8 @@ OPSET = 21
 """The first opset whose cases all runtimes here take; shapes and Q/DQ follow its rules."""
 IR_VERSION = 10
 """The file format that belongs to this opset; older runtimes refuse a newer one."""
+CHIP_OPSET, CHIP_IR_VERSION = 13, 7
+"""The first opset with quantizers of channels, which the compilers of chips take, and its file format."""
 
 
 class GraphBuilder:
@@ -34,13 +36,13 @@ class GraphBuilder:
         self._constants: dict[tuple[str, tuple[int, ...], bytes], str] = {}
         self._counts: dict[str, int] = {}
 
-    def input(self, name: str, dtype: np.dtype[Any] | type, shape: Sequence[int]) -> str:
+    def input(self, name: str, dtype: np.dtype[Any] | type, shape: Sequence[int | str]) -> str:
         """Declare a graph input.
 
         Args:
             name: Its name.
             dtype: NumPy element type.
-            shape: Its fixed shape.
+            shape: Its shape; a name for a size that each call may choose.
 
         Returns:
             The name.
@@ -112,18 +114,20 @@ class GraphBuilder:
             self.node("Identity", [tensor], name)
         self.outputs[name] = helper.make_tensor_value_info(name, _element_type(dtype), list(shape))
 
-    def model(self, metadata: Mapping[str, str] | None = None) -> onnx.ModelProto:
+    def model(self, metadata: Mapping[str, str] | None = None, *, for_chips: bool = False) -> onnx.ModelProto:
         """Put the model together.
 
         Args:
             metadata: What is stored beside the graph, text by key.
+            for_chips: Whether it is written in the older opset; its nodes have to be of that.
 
         Returns:
             The model.
         """
         graph = helper.make_graph(self._nodes, "admlops", self.inputs, list(self.outputs.values()), self._initializers)
-        opset = helper.make_opsetid("", OPSET)
-        model = helper.make_model(graph, opset_imports=[opset], ir_version=IR_VERSION, producer_name="admlops")
+        opset, ir_version = (CHIP_OPSET, CHIP_IR_VERSION) if for_chips else (OPSET, IR_VERSION)
+        opsets = [helper.make_opsetid("", opset)]
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=ir_version, producer_name="admlops")
         helper.set_model_props(model, dict(metadata or {}))
         return model
 

@@ -21,6 +21,7 @@ from admlops.quantization.network_graph import (
     AddNode,
     ConcatNode,
     ConvNode,
+    FeatureInputNode,
     Grid,
     InputNode,
     MaxPoolNode,
@@ -33,10 +34,15 @@ from admlops.quantization.network_graph import (
 
 IMAGE = "image"
 """The graph input: uint8 (1, H, W, 3), BGR."""
+CANVAS = "canvas"
+"""The graph input of a network that reads a map of features: float32 (1, C, H, W)."""
 PIXEL_SCALE, PIXEL_ZERO = 1 / 128, 128
 """A pixel means ``(pixel - 128) / 128``."""
 Postprocess = Callable[[GraphBuilder, Mapping[str, str], Mapping[str, Shape]], None]
 """Reads the raw outputs (tensor and shape by name) and declares the graph's outputs with ``GraphBuilder.output``."""
+
+Encode = Callable[[GraphBuilder], str]
+"""Declares the graph's inputs and names the map that it makes of them, float32 (1, C, H, W)."""
 
 
 @dataclass(frozen=True)
@@ -80,22 +86,26 @@ def to_onnx(
     input_hw: tuple[int, int],
     flavour: str,
     *,
+    encode: Encode | None = None,
     postprocess: Postprocess | None = None,
     taps: Sequence[str] = (),
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
-    """Write a network as an ONNX model of one picture of a fixed size.
+    """Write a network as an ONNX model of one picture, or map of features, of a fixed size.
+
+    A network that reads a map, and has no ``encode`` before it, is written in the opset of chips.
 
     Args:
         graph: A quantized network, or one in floats.
         input_hw: Rows and columns of the network's input.
         flavour: Runtime that it is written for, a name in ``FLAVOURS``.
+        encode: Computes the map of features inside the graph; without it the map is the graph's input.
         postprocess: Declares the outputs; without it they are the raw outputs.
         taps: Names of nodes whose values become outputs too, in float32.
         metadata: Text that is stored in the model, by key.
 
     Returns:
-        The model: input ``image`` (1, H, W, 3) uint8, BGR.
+        The model: input ``image`` (1, H, W, 3) uint8, BGR; ``canvas`` (1, C, H, W) float32; or those of ``encode``.
 
     Raises:
         ExportError: The runtime cannot run these integers.
@@ -108,7 +118,7 @@ def to_onnx(
             got=graph.rounding,
             remedy="train with rounding = 'half_even', or run the integer reference",
         )
-    writer = _NetworkWriter(graph, input_hw, FLAVOURS[flavour])
+    writer = _NetworkWriter(graph, input_hw, FLAVOURS[flavour], encode)
     for node in graph.nodes:
         writer.write(node)
     builder, shapes = writer.builder, writer.shapes
@@ -120,7 +130,8 @@ def to_onnx(
         postprocess(builder, raw, {name: shapes[node_name] for name, node_name in graph.outputs.items()})
     for name in taps:
         builder.output(name, writer.values[name], np.float32, (1, *shapes[name]))
-    return builder.model(metadata)
+    reads_map = any(isinstance(node, FeatureInputNode) for node in graph.nodes)
+    return builder.model(metadata, for_chips=reads_map and encode is None)
 
 
 class _NetworkWriter:
@@ -135,11 +146,13 @@ class _NetworkWriter:
         graph: The network.
         input_hw: Rows and columns of its input.
         flavour: How its integers are written.
+        encode: Computes the map of features.
     """
 
-    def __init__(self, graph: NetworkGraph, input_hw: tuple[int, int], flavour: Flavour) -> None:
+    def __init__(self, graph: NetworkGraph, input_hw: tuple[int, int], flavour: Flavour, encode: Encode | None = None) -> None:
         self.graph = graph
         self.flavour = flavour
+        self.encode = encode
         self.builder = GraphBuilder()
         self.shapes = graph.shapes(input_hw)
         self.values: dict[str, str] = {}
@@ -148,7 +161,9 @@ class _NetworkWriter:
     def write(self, node: Node) -> None:
         """Write one node; its operands are there."""
         operands = [self.values[name] for name in node.inputs]
-        if isinstance(node, InputNode):
+        if isinstance(node, FeatureInputNode):
+            value = self._feature_input(node)
+        elif isinstance(node, InputNode):
             value = self._input(node)
         elif isinstance(node, ConvNode):
             value = self._quantize(node, self._rectify(node, self._conv(node, operands[0]), relu=node.relu))
@@ -186,6 +201,13 @@ class _NetworkWriter:
         shifted = builder.node("Sub", [pixels, builder.constant(PIXEL_ZERO, np.float32)])
         value = builder.node("Mul", [shifted, builder.constant(PIXEL_SCALE, np.float32)])
         return self._quantize(node, builder.node("Transpose", [value], perm=(0, 3, 1, 2)))
+
+    def _feature_input(self, node: FeatureInputNode) -> str:
+        if self.encode is not None:
+            value = self.encode(self.builder)
+        else:
+            value = self.builder.input(CANVAS, np.float32, (1, *self.shapes[node.name]))
+        return self._quantize(node, self._rectify(node, value, relu=node.grid is not None))
 
     def _conv(self, node: ConvNode, feat: str) -> str:
         attributes: dict[str, Any] = {

@@ -17,7 +17,7 @@ from admlops.data_release.lineage import lineage_path
 from admlops.engine.checkpoint import check_fit, read_checkpoint, save_checkpoint
 from admlops.engine.lineage import derived_lineage, write_lineage
 from admlops.engine.release_runner import ReleaseRunner
-from admlops.engine.steps import Conversion, NetworkState, Step, build_network, require_previous
+from admlops.engine.steps import Conversion, NetworkState, Step, build_network, float_state, require_previous
 from admlops.errors import ConfigError, QuantizationError
 from admlops.quantization import IntegerNetwork, integer_graph
 
@@ -31,8 +31,9 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
         path: Checkpoint of the step before.
 
     Returns:
-        ``int-inference-last.pth``: a ``state_dict`` without floats (exponents where scales are powers of two), and in ``meta``
-        the ``structure`` and ``allowed_classes`` by branch.
+        ``int-inference-last.pth``: a ``state_dict`` without floats (exponents where scales are powers of two), in ``meta``
+        the ``structure`` and ``allowed_classes`` by branch, and in ``float_state_dict`` what the network's ``float_parts``
+        hold, by its name in the network.
 
     Raises:
         CheckpointError: The checkpoint is missing, of another step or of another network.
@@ -62,7 +63,10 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
     lineage = derived_lineage("converted", {path: checkpoint}, target)
     # A wrong description is worse than none.
     lineage_path(target).unlink(missing_ok=True)
-    save_checkpoint({"meta": meta, "state_dict": integers.state_dict(), "lineage": lineage}, target)
+    content = {"meta": meta, "state_dict": integers.state_dict(), "lineage": lineage}
+    if network.float_parts:
+        content["float_state_dict"] = float_state(network)
+    save_checkpoint(content, target)
     write_lineage(target, lineage)
     print_log(
         f"{step.name}: {_bytes(integers):,} bytes of integers from {_bytes(network):,}, written to {target}", logger="current"
@@ -71,7 +75,7 @@ def convert_to_integers(cfg: Config, step: Step, path: str | Path) -> Path:
 
 
 def _images(cfg: Config, network: Any) -> Iterator[Tensor]:
-    """Pictures as validation sees them."""
+    """Pictures as validation sees them, or the maps that are made of its samples."""
     loader_cfg = cfg.get("val_dataloader") or cfg.get("test_dataloader") or cfg.get("train_dataloader")
     if loader_cfg is None:
         raise ConfigError("there is no picture to check the integers on", where="val_dataloader", got="nothing")
@@ -81,7 +85,8 @@ def _images(cfg: Config, network: Any) -> Iterator[Tensor]:
             {k: v for k, v in {**loader_cfg, **own}.items() if k != "prefetch_factor"}, seed=0
         )
         for batch in loader:
-            image_BCHW: Tensor = network.data_preprocessor(batch, training=False)["inputs"]
+            with torch.no_grad():
+                image_BCHW: Tensor = network.quantized_input(network.data_preprocessor(batch, training=False)["inputs"])
             yield image_BCHW
 
 

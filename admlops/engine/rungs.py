@@ -20,13 +20,13 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from admlops.deploy.backends.backend import BACKENDS as RUNTIMES
 from admlops.deploy.contract import Contract, Geometry, make_contract
 from admlops.engine.checkpoint import read_checkpoint
-from admlops.engine.steps import NetworkState, build_network
+from admlops.engine.steps import NetworkState, build_network, float_state
 from admlops.errors import CheckpointError, ConfigError, nearest
 from admlops.models.detectors import MultiTaskDetector
 from admlops.quantization import IntegerNetwork, NetworkGraph, float_graph, integer_graph
@@ -81,7 +81,7 @@ class ExportableNetwork:
 
     Attributes:
         graph: The network: integers, or floats with BN folded.
-        detector: Reads its raw outputs; of a float graph also the network itself.
+        detector: Reads its raw outputs, makes its input where that is no picture; of a float graph also the network itself.
         checkpoint: Content of the file.
     """
 
@@ -146,7 +146,10 @@ def _reader_of(cfg: Config, graph: NetworkGraph, checkpoint: Mapping[str, Any], 
     with DefaultScope.overwrite_default_scope("admlops"):
         detector: MultiTaskDetector = MODELS.build(cfg.model)
     allowed: Mapping[str, Any] = checkpoint["meta"].get("allowed_classes") or {}
+    floats: Mapping[str, Tensor] = checkpoint.get("float_state_dict") or {}
+    wanted = float_state(detector)
     misfits = sorted(set(allowed) ^ set(detector.branches))
+    misfits += [name for name in sorted({*floats, *wanted}) if _size(floats.get(name)) != _size(wanted.get(name))]
     convs = {name: module for name, module in detector.named_modules() if kind_of(module) == "conv"}
     misfits += [node.name for node in graph.convs() if _shape(convs.get(node.name)) != node.weight_OIHW.shape]
     misfits += [f"classes of {name}" for name, seen in allowed.items() if len(seen) != _num_channels(detector, name)]
@@ -154,18 +157,23 @@ def _reader_of(cfg: Config, graph: NetworkGraph, checkpoint: Mapping[str, Any], 
         raise CheckpointError(
             "the checkpoint does not fit the config's network",
             where=path,
-            expected="branches and convolutions of the config's model",
+            expected="branches, convolutions and parts in floats of the config's model",
             got=f"{len(misfits)} others, such as {misfits[0]}",
             remedy="give the config that the checkpoint was trained with",
         )
     for name, values in allowed.items():
         detector.branches[name].seen.copy_(torch.tensor(values))
+    detector.load_state_dict(floats, strict=False)
     detector.eval()
     return detector
 
 
 def _num_channels(detector: MultiTaskDetector, branch: str) -> int | None:
     return detector.branches[branch].task.num_channels if branch in detector.branches else None
+
+
+def _size(tensor: Tensor | None) -> object:
+    return None if tensor is None else tensor.shape
 
 
 def _shape(module: nn.Module | None) -> object:

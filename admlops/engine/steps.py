@@ -13,7 +13,7 @@ from typing import Any
 
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from torch import nn
+from torch import Tensor, nn
 
 from admlops.engine.checkpoint import check_fit, read_checkpoint
 from admlops.engine.config import FLOAT_STEP
@@ -317,6 +317,19 @@ def load_network(network: nn.Module, checkpoint: Mapping[str, Any], path: str | 
         )
     shape_network(network, state)
     load_weights(network, checkpoint, path)
+
+
+def float_state(network: Any) -> dict[str, Tensor]:
+    """Collect what the parts hold that stay in floats.
+
+    Args:
+        network: A ``MultiTaskDetector``.
+
+    Returns:
+        Tensors by their names in the network.
+    """
+    parts = tuple(f"{part}." for part in network.float_parts)
+    return {name: tensor for name, tensor in network.state_dict().items() if name.startswith(parts)}
 
 
 def build_network(cfg: Config, path: str | Path) -> nn.Module:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from admlops.quantization.network_graph import (
     AddNode,
     ConcatNode,
     ConvNode,
+    FeatureInputNode,
     Grid,
     InputNode,
     MaxPoolNode,
@@ -27,6 +28,7 @@ from admlops.quantization.prepare import TRANSPARENT
 from admlops.quantization.simulated_layers import ACCUMULATOR_LIMIT, SimulatedConv
 from admlops.quantization.trace import Call, trace
 
+INPUT_NODES: Mapping[str, type[InputNode]] = {"input": InputNode, "feature_input": FeatureInputNode}
 Weights = tuple[Tensor, Tensor, Tensor | None]
 """Weight (O, I, H, W), bias (O,), scale (O,)."""
 
@@ -155,9 +157,8 @@ def _nodes(
     nodes: dict[str, Node] = {}
     for call in found.calls:
         grid = _grid(call, nodes) if quantized else None
-        nodes[call.name] = (
-            _node(call, grid, weights) if call.kind != "input" else InputNode(call.name, (), grid, found.image_channels)
-        )
+        begins = INPUT_NODES.get(call.kind)
+        nodes[call.name] = begins(call.name, (), grid, found.image_channels) if begins else _node(call, grid, weights)
     missing = [name for name, node in found.outputs.items() if node not in nodes]
     if missing or not found.outputs:
         raise QuantizationError("the network puts out what no layer made", got=missing or "no output")

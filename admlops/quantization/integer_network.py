@@ -106,7 +106,7 @@ class IntegerNetwork(nn.Module):
         """Compute the raw outputs.
 
         Args:
-            image_BCHW: Pictures, ``(pixel - 128) / 128``; or uint8 pixels.
+            image_BCHW: Pictures, ``(pixel - 128) / 128``; or uint8 pixels; or a map of features.
 
         Returns:
             Raw outputs by name, float32.
@@ -118,7 +118,7 @@ class IntegerNetwork(nn.Module):
         """Compute every tensor.
 
         Args:
-            image_BCHW: Pictures, ``(pixel - 128) / 128``; or uint8 pixels.
+            image_BCHW: Pictures, ``(pixel - 128) / 128``; or uint8 pixels; or a map of features.
 
         Returns:
             Integers by name of the node.
@@ -143,7 +143,9 @@ class IntegerNetwork(nn.Module):
             raise QuantizationError("the network's input has no grid", where=node.name)
         if image_BCHW.dtype is torch.uint8:
             image_BCHW = (image_BCHW.float() - 128) / 128
-        q = self.rounding.values(image_BCHW / node.grid.scale).clamp(node.grid.low, node.grid.high)
+        # As a tensor: a number is divided by through its reciprocal on some devices.
+        scale = torch.tensor(node.grid.scale, device=image_BCHW.device)
+        q = self.rounding.values(image_BCHW / scale).clamp(node.grid.low, node.grid.high)
         return Integers(q.to(torch.int32), self._scale(node.grid, image_BCHW))
 
     def _compute(self, node: Node, operands: list[Integers]) -> Integers:

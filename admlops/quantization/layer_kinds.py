@@ -8,12 +8,20 @@ from typing import Any
 
 from torch import nn
 
-from admlops.layers import Add, Concat, ConvBnAct, NetworkInput, UpsampleTo
-from admlops.quantization.simulated_layers import SimulatedAdd, SimulatedConcat, SimulatedConv, SimulatedInput
+from admlops.layers import Add, Concat, ConvBnAct, FeatureInput, NetworkInput, UpsampleTo
+from admlops.quantization.simulated_layers import (
+    SimulatedAdd,
+    SimulatedConcat,
+    SimulatedConv,
+    SimulatedFeatureInput,
+    SimulatedInput,
+)
 
 LAYER_KINDS: Mapping[type[nn.Module], str] = {
     NetworkInput: "input",
     SimulatedInput: "input",
+    FeatureInput: "feature_input",
+    SimulatedFeatureInput: "feature_input",
     ConvBnAct: "conv",
     SimulatedConv: "conv",
     nn.Conv2d: "conv",
@@ -29,6 +37,10 @@ LAYER_KINDS: Mapping[type[nn.Module], str] = {
     nn.Dropout2d: "identity",
 }
 """Kind by exact type: a subclass may compute something else. Also ``ConvModule`` of mmcv, by name, as "conv"."""
+
+
+INPUT_KINDS = frozenset({"input", "feature_input"})
+"""Where a network begins: with a picture, or with a map of features."""
 
 
 @dataclass(frozen=True)

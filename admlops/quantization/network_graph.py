@@ -74,6 +74,13 @@ class InputNode(Node):
     channels: int
 
 
+@dataclass(frozen=True)
+class FeatureInputNode(InputNode):
+    """A map of features, computed in floats by what lies before the network; not negative."""
+
+    kind = "feature_input"
+
+
 @dataclass(frozen=True, eq=False)
 class ConvNode(Node):
     """Convolution with bias, then ReLU if ``relu``.
@@ -152,7 +159,7 @@ class ReluNode(Node):
 
 
 NODE_TYPES: Mapping[str, type[Node]] = {
-    cls.kind: cls for cls in (InputNode, ConvNode, AddNode, ConcatNode, UpsampleNode, MaxPoolNode, ReluNode)
+    cls.kind: cls for cls in (InputNode, FeatureInputNode, ConvNode, AddNode, ConcatNode, UpsampleNode, MaxPoolNode, ReluNode)
 }
 
 

@@ -13,7 +13,13 @@ from admlops.errors import QuantizationError
 from admlops.quantization.activation_quantizer import ActivationQuantizer
 from admlops.quantization.layer_kinds import conv_parts
 from admlops.quantization.quant_spec import QuantSpec
-from admlops.quantization.simulated_layers import SimulatedAdd, SimulatedConcat, SimulatedConv, SimulatedInput
+from admlops.quantization.simulated_layers import (
+    SimulatedAdd,
+    SimulatedConcat,
+    SimulatedConv,
+    SimulatedFeatureInput,
+    SimulatedInput,
+)
 from admlops.quantization.trace import IMAGE, Call, Trace, trace
 
 TRANSPARENT = frozenset({"upsample", "max_pool", "relu"})
@@ -209,6 +215,8 @@ def _simulate(call: Call, found: Trace, bare: dict[str, str], spec: QuantSpec) -
     module: Any = call.module
     if call.kind == "input":
         return SimulatedInput(spec)
+    if call.kind == "feature_input":
+        return SimulatedFeatureInput(module.channels, spec)
     if call.kind == "add":
         return SimulatedAdd(module, spec)
     if call.kind == "concat":
@@ -233,7 +241,7 @@ def _is_unsigned(name: str, found: Trace) -> bool:
     if call.kind == "conv":
         parts = conv_parts(call.module)
         return not isinstance(parts, str) and parts.act is not None
-    return call.kind == "add" and getattr(call.module, "act", None) is not None
+    return call.kind == "feature_input" or (call.kind == "add" and getattr(call.module, "act", None) is not None)
 
 
 def _quantizer(name: str, found: Trace, swapped: dict[str, nn.Module]) -> ActivationQuantizer:

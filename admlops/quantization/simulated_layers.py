@@ -286,3 +286,33 @@ class SimulatedInput(nn.Module):
         """
         rounded: Tensor = self.out_quantizer(image_BCHW)
         return rounded
+
+
+class SimulatedFeatureInput(nn.Module):
+    """A map that was computed in floats, on a grid from 0 on whose range is learned.
+
+    Attributes:
+        channels: Channels of the map.
+        out_quantizer: Quantizer of the map.
+
+    Args:
+        channels: Channels of the map.
+        spec: The target's integers.
+    """
+
+    def __init__(self, channels: int, spec: QuantSpec) -> None:
+        super().__init__()
+        self.channels = channels
+        self.out_quantizer = ActivationQuantizer(spec, unsigned=True)
+
+    def forward(self, feat_BCHW: Tensor) -> Tensor:
+        """Round the map.
+
+        Args:
+            feat_BCHW: Map (B, channels, H, W).
+
+        Returns:
+            The map on the grid; what is negative becomes 0.
+        """
+        rounded: Tensor = self.out_quantizer(feat_BCHW)
+        return rounded

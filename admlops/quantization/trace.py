@@ -15,9 +15,10 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode, resolve_name
 
-from admlops.quantization.layer_kinds import kind_of
+from admlops.quantization.layer_kinds import INPUT_KINDS, kind_of
 
 EXAMPLE_SHAPE = (1, 3, 128, 192)
+"""Of a picture; a map of features has as many channels as its ``FeatureInput`` says."""
 IMAGE = "image"
 
 
@@ -29,7 +30,7 @@ class Call:
         name: Name of the module.
         module: The module.
         kind: Its kind, see ``layer_kinds.py``.
-        inputs: Names of the calls (or ``image``) whose outputs it read.
+        inputs: Names of the calls (or ``image``: what the network is called with) whose outputs it read.
     """
 
     name: str
@@ -43,7 +44,7 @@ class Trace:
     """What a picture met.
 
     Attributes:
-        image_channels: Channels of the picture.
+        image_channels: Channels of the picture, or of the map that it stands for.
         calls: Calls of layers, in order.
         outputs: Name of the call by name of the raw output.
         foreign: What integers do not know, a sentence each, named by module.
@@ -108,7 +109,7 @@ class _Recorder:
         name, kind = self.scope.pop(), kind_of(module)
         if kind is None:
             return output
-        if kind == "input":
+        if kind in INPUT_KINDS:
             # Another object, so that who reads the picture itself is told from who reads what this layer makes of it.
             output = output.view_as(output)
         self.watch.depth -= 1
@@ -137,9 +138,9 @@ class _Recorder:
         self._keep(output, name)
 
     def _hazard(self, kind: str, module: Any, known: list[str], given: Any) -> str | None:
-        if kind == "input" and (known != [IMAGE] or self.trace.calls):
+        if kind in INPUT_KINDS and (known != [IMAGE] or self.trace.calls):
             return "is not where the picture enters the network, once"
-        if kind != "input" and IMAGE in known:
+        if kind not in INPUT_KINDS and IMAGE in known:
             return "reads the picture without a NetworkInput before it, so it knows no scale"
         if kind == "conv" and (len(given[0]) != 1 or given[1]):
             return "is called with more than a feature map"
@@ -164,15 +165,19 @@ def trace(model: nn.Module, example_BCHW: Tensor | None = None) -> Trace:
     """Run a network on an example and note what its layers do.
 
     Args:
-        model: A network whose call with a picture returns its raw outputs: a dict, or tensors in lists and tuples.
-        example_BCHW: Picture; zeros of a small size by default, since only the layers matter.
+        model: A network whose call with a picture returns its raw outputs: a dict, or tensors in lists and tuples. One with a
+            ``FeatureInput`` is called with a map instead.
+        example_BCHW: Picture or map; zeros of a small size by default, since only the layers matter.
 
     Returns:
         The trace.
     """
     if example_BCHW is None:
         parameter = next(model.parameters(), None)
-        example_BCHW = torch.zeros(EXAMPLE_SHAPE, device=None if parameter is None else parameter.device)
+        batch, channels, *size = EXAMPLE_SHAPE
+        features: Any = next((module for module in model.modules() if kind_of(module) == "feature_input"), None)
+        shape = (batch, channels if features is None else features.channels, *size)
+        example_BCHW = torch.zeros(shape, device=None if parameter is None else parameter.device)
     recorder = _Recorder(model, example_BCHW)
     handles = [module.register_forward_pre_hook(recorder.before, with_kwargs=True) for module in model.modules()]
     handles += [module.register_forward_hook(recorder.after, with_kwargs=True) for module in model.modules()]

@@ -12,6 +12,7 @@ from admlops.quantization.network_graph import (
     AddNode,
     ConcatNode,
     ConvNode,
+    FeatureInputNode,
     Grid,
     InputNode,
     MaxPoolNode,
@@ -25,15 +26,16 @@ from admlops.quantization.network_graph import (
 class RandomNetwork:
     """Adds node after node, each with the scale that its values on one picture ask for."""
 
-    def __init__(self, image_BCHW, *, seed=0, weight_bits=8, relu_high=255, power_of_two=True):
+    def __init__(self, image_BCHW, *, seed=0, weight_bits=8, relu_high=255, power_of_two=True, features=False):
         self.rng = torch.Generator().manual_seed(seed)
         self.weight_high = 2 ** (weight_bits - 1) - 1
         self.relu_high = relu_high
         self.power_of_two = power_of_two
         self.nodes: list[Node] = []
         self.values: dict[str, Integers] = {}
-        grid = Grid(1 / 128, -128, 127)
-        self._append(InputNode("input", (), grid, image_BCHW.shape[1]), image_BCHW)
+        grid = Grid(2.0**-6, 0, relu_high) if features else Grid(1 / 128, -128, 127)
+        node = FeatureInputNode if features else InputNode
+        self._append(node("input", (), grid, image_BCHW.shape[1]), image_BCHW)
 
     def channels(self, name):
         return self.values[name].q.shape[1]

@@ -17,7 +17,8 @@ def run_onnxruntime(model, pixels, level=LEVELS.ORT_ENABLE_ALL, optimized_path=N
         options.optimized_model_filepath = str(optimized_path)
     session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, {"image": pixels[np.newaxis]}), strict=True))
+    (given,) = session.get_inputs()
+    return dict(zip(names, session.run(names, {given.name: pixels[np.newaxis]}), strict=True))
 
 
 def run_openvino(model, pixels, precision="f32"):
