@@ -2,39 +2,30 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
-import logging
-import multiprocessing
-import os
-import shutil
-import signal
 from collections import Counter
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from admlops.errors import ConfigError
 from admlops.synthetic.palettes import TRAIN, VAL, Domain
+from admlops.synthetic.rendered_release import (
+    count_bytes,
+    hash_sources,
+    render_all,
+    render_or_keep,
+    split_counts,
+    write_index,
+    write_release,
+)
 from admlops.synthetic.scene import render_scene
 from admlops.synthetic.sources import TRAIN_SOURCES, VAL_SOURCES, Source, make_labels
 from admlops.task_spec import CAMERA_TASKS
 
-STAMP = "rendered.json"
-"""Marks a finished release and says what it was rendered from."""
-INDEX = "index.jsonl"
-
-_VERSION = "v1.0.0"
-_BUNDLE = "v1.0.0-20251017-100000"
 _JPEG_QUALITY = 92
-_LOGGER = logging.getLogger(__name__)
 _SOURCES = {source.name: source for source in (*TRAIN_SOURCES, *VAL_SOURCES)}
 
 
@@ -109,69 +100,32 @@ def render_sample_release(
             got=f"num_train={num_train}, num_val={num_val}, scale={scale}",
         )
     stamp = {"renderer": renderer_digest(), "num_train": num_train, "num_val": num_val, "seed": seed, "scale": scale}
-    held = _read_stamp(out_dir)
-    if held is not None and held["parameters"] == stamp:
-        _LOGGER.info("the sample release in %s is up to date", out_dir)
-        return SampleReport(out_dir, False, **held["result"])
-    out_dir.parent.mkdir(parents=True, exist_ok=True)
-    with _scratch_folder(out_dir) as scratch:
+
+    def render(folder: Path) -> dict[str, Any]:
         jobs = [
-            *_plan_jobs(scratch / "train", "train", TRAIN_SOURCES, num_train, seed, scale),
-            *_plan_jobs(scratch / "val", "val", VAL_SOURCES, num_val, seed, scale),
+            *_plan_jobs(folder / "train", "train", TRAIN_SOURCES, num_train, seed, scale),
+            *_plan_jobs(folder / "val", "val", VAL_SOURCES, num_val, seed, scale),
         ]
-        records = _render_all(jobs, os.cpu_count() or 1 if num_workers is None else num_workers)
-        result = _write_releases(scratch, jobs, records)
-        (scratch / STAMP).write_text(json.dumps({"parameters": stamp, "result": result}, indent=1) + "\n")
-        _swap_in(scratch, out_dir)
-    return SampleReport(out_dir, True, **result)
+        for source_dir in sorted({job.folder / job.source_name for job in jobs}):
+            (source_dir / "images").mkdir(parents=True)
+            (source_dir / "masks").mkdir()
+        return _write_releases(folder, jobs, render_all(_render_job, jobs, num_workers, "road scenes"))
+
+    result, is_new = render_or_keep(out_dir, stamp, render)
+    return SampleReport(out_dir, is_new, **result)
 
 
 def renderer_digest() -> str:
     """Hash of the renderer's source files and of what encodes the pictures."""
-    digest = hashlib.sha256(f"{cv2.__version__} {np.__version__}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.name.encode() + path.read_bytes())
-    return digest.hexdigest()
-
-
-def split_counts(sources: tuple[Source, ...], total: int) -> list[int]:
-    """Share images out over sources: at least one each, largest remainders first."""
-    exact = [source.share / sum(s.share for s in sources) * (total - len(sources)) for source in sources]
-    counts = [1 + int(part) for part in exact]
-    by_remainder = sorted(range(len(sources)), key=lambda i: (int(exact[i]) - exact[i], i))
-    for i in by_remainder[: total - sum(counts)]:
-        counts[i] += 1
-    return counts
+    return hash_sources(Path(__file__).parent, cv2.__version__, np.__version__)
 
 
 def _plan_jobs(folder: Path, split: str, sources: tuple[Source, ...], total: int, seed: int, scale: float) -> list[_Job]:
     jobs: list[_Job] = []
-    for source, count in zip(sources, split_counts(sources, total), strict=True):
+    for source, count in zip(sources, split_counts([source.share for source in sources], total), strict=True):
         for number in range(count):
             jobs.append(_Job(folder, split, source.name, number, len(jobs), seed, scale))
     return jobs
-
-
-def _render_all(jobs: list[_Job], num_workers: int) -> list[dict[str, Any]]:
-    for folder in sorted({job.folder / job.source_name for job in jobs}):
-        (folder / "images").mkdir(parents=True)
-        (folder / "masks").mkdir()
-    progress = {"total": len(jobs), "desc": "rendering road scenes", "unit": "scene"}
-    if num_workers <= 1:
-        return list(tqdm(map(_render_job, jobs), **progress))
-    # Spawned, not forked: the caller may hold threads and locks.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(num_workers, mp_context=context, initializer=_leave_interrupts_to_parent) as pool:
-        try:
-            return list(tqdm(pool.map(_render_job, jobs, chunksize=2), **progress))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _leave_interrupts_to_parent() -> None:
-    # Ctrl-C reaches every process of the terminal; one of them is enough to tidy up.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def _render_job(job: _Job) -> dict[str, Any]:
@@ -224,34 +178,12 @@ def _write_releases(scratch: Path, jobs: list[_Job], records: list[dict[str, Any
                 for job, record in zip(jobs, records, strict=True)
                 if job.split == split and job.source_name == source.name
             ]
-            lines = b"".join(json.dumps(record, separators=(",", ":")).encode() + b"\n" for record in own)
-            (scratch / split / source.name / INDEX).write_bytes(lines)
             images[source.name] += len(own)
             _count_instances(scratch / split, source, own, counts)
-            entries.append(
-                {
-                    "name": source.name,
-                    "obs_path": f"{source.name}/{INDEX}",
-                    "bundle_versions": [_BUNDLE],
-                    "duplicate": source.duplicate,
-                    "task_tags": list(source.task_tags or source.labels),
-                    "integrity": {"sha256": hashlib.sha256(lines).hexdigest(), "bytes": len(lines), "num_samples": len(own)},
-                }
-            )
-        meta = {
-            "release_name": f"ADMLOps sample {split} {_VERSION}",
-            "consumer_version": _VERSION,
-            "bundle_versions": [_BUNDLE],
-            "version": _VERSION,
-            "tasks": list(CAMERA_TASKS),
-            "training_type": "regular",
-            "description": "Rendered road scenes.",
-        }
-        text = json.dumps({"meta": meta, "dataset_index": entries}, indent=2) + "\n"
-        (scratch / split / "training_dataset.json").write_text(text)
+            entries.append(write_index(scratch / split / source.name, own, source.duplicate, source.task_tags or source.labels))
+        write_release(scratch / split, f"ADMLOps sample {split}", list(CAMERA_TASKS), "Rendered road scenes.", entries)
         instances[split] = dict(sorted(counts.items()))
-    num_bytes = sum(path.stat().st_size for path in scratch.rglob("*") if path.is_file())
-    return {"num_bytes": num_bytes, "images": dict(images), "instances": instances}
+    return {"num_bytes": count_bytes(scratch), "images": dict(images), "instances": instances}
 
 
 def _count_instances(folder: Path, source: Source, records: list[dict[str, Any]], counts: Counter[str]) -> None:
@@ -270,48 +202,3 @@ def _count_instances(folder: Path, source: Source, records: list[dict[str, Any]]
                 mask = cv2.imread(str(folder / source.name / label["mask"]), cv2.IMREAD_GRAYSCALE)
                 shown = np.flatnonzero(np.bincount(mask.ravel(), minlength=256))
                 counts.update(f"{name}/{task.channels[i]}" for i in shown if task.first_channel <= i < task.num_channels)
-
-
-def _read_stamp(out_dir: Path) -> dict[str, Any] | None:
-    """Read the stamp of a finished release; None where there is nothing; refuse what we did not make."""
-    if not out_dir.exists():
-        return None
-    try:
-        held: dict[str, Any] = json.loads((out_dir / STAMP).read_text())
-    except (OSError, ValueError):
-        held = {}
-    if {"parameters", "result"} <= held.keys():
-        return held
-    if any(out_dir.iterdir()):
-        raise ConfigError(
-            "the folder for the sample release holds something else",
-            where=out_dir,
-            expected=f"no folder, an empty one, or a rendered release (with {STAMP})",
-            remedy="give another folder, or remove this one",
-        )
-    return None
-
-
-@contextmanager
-def _scratch_folder(out_dir: Path) -> Iterator[Path]:
-    """Make a folder beside ``out_dir`` that is gone afterwards, and remove what killed renderings left there."""
-    for left in out_dir.parent.glob(f".{out_dir.name}.rendering-*"):
-        owner = left.suffix.rpartition("-")[2]
-        if not (owner.isdigit() and Path(f"/proc/{owner}").exists()):
-            shutil.rmtree(left, ignore_errors=True)
-    scratch = out_dir.with_name(f".{out_dir.name}.rendering-{os.getpid()}")
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir()
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-def _swap_in(scratch: Path, out_dir: Path) -> None:
-    """Put a finished folder in the place of an older one."""
-    old = scratch.with_name(f"{scratch.name}-old")
-    if out_dir.exists():
-        out_dir.rename(old)
-    scratch.rename(out_dir)
-    shutil.rmtree(old, ignore_errors=True)

@@ -11,7 +11,8 @@ from admlops.data_release import JsonlIndex, open_release
 from admlops.errors import ConfigError
 from admlops.synthetic import sample_release
 from admlops.synthetic.colour_baseline import colour_baseline_miou
-from admlops.synthetic.sample_release import render_sample_release, split_counts
+from admlops.synthetic.rendered_release import split_counts
+from admlops.synthetic.sample_release import render_sample_release
 from admlops.synthetic.sources import SIZES_HW, TRAIN_SOURCES, VAL_SOURCES
 from admlops.task_spec import CAMERA_TASKS, TaskKind
 
@@ -191,8 +192,9 @@ def test_numbers_out_of_range_are_refused(tmp_path: Path) -> None:
 
 
 def test_images_are_shared_out_exactly() -> None:
-    counts = split_counts(TRAIN_SOURCES, 410)
+    shares = [source.share for source in TRAIN_SOURCES]
+    counts = split_counts(shares, 410)
     assert sum(counts) == 410
     # city_streets: 1 + 0.22 of the 400 that remain.
     assert counts[0] == 89
-    assert split_counts(TRAIN_SOURCES, len(TRAIN_SOURCES)) == [1] * len(TRAIN_SOURCES)
+    assert split_counts(shares, len(shares)) == [1] * len(TRAIN_SOURCES)
