@@ -31,7 +31,7 @@ def load_config(
     Args:
         path: Config file.
         options: Values by dotted path, see ``parse_options``.
-        work_dir: Where results go; by default ``work_dirs/<folder of the config>/<its name>``.
+        work_dir: Where results go; by default ``work_dirs/<folder of the config, or plug-in>/<its name>``.
         step: Index into ``solver``: its values replace the config's own.
 
     Returns:
@@ -42,7 +42,8 @@ def load_config(
     """
     file = find_in_project(path)
     if not file.is_file():
-        siblings = [str(p.relative_to(project_root())) for p in (project_root() / "configs").glob("*/*.py")]
+        root = project_root()
+        siblings = [str(p.relative_to(root)) for at in ("configs/*/*.py", "projects/*/configs/*.py") for p in root.glob(at)]
         raise ConfigError("no such config", where=file, remedy=nearest(str(file), siblings))
     cfg = Config.fromfile(file)
     for option, value in (options or {}).items():
@@ -63,8 +64,9 @@ def load_config(
     if work_dir is not None:
         cfg.work_dir = str(work_dir)
     elif cfg.get("work_dir") is None:
-        # Two networks may have configs of the same name.
-        cfg.work_dir = str(Path("work_dirs") / file.resolve().parent.name / file.stem)
+        # Two networks may have configs of the same name; a plug-in keeps its own in projects/<name>/configs.
+        folder = file.resolve().parent
+        cfg.work_dir = str(Path("work_dirs") / (folder.parent if folder.name == "configs" else folder).name / file.stem)
     return cfg
 
 
