@@ -107,6 +107,7 @@ setup(
         "PyYAML>=6",
     ],
     extras_require={
+        "av2": read_requirements("av2"),
         "deploy": read_requirements("deploy"),
         "lidar": read_requirements("lidar"),
         "mim": read_requirements("mminstall"),

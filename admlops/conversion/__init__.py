@@ -4,6 +4,7 @@ May import ``data_release``, ``task_spec`` and ``errors``; no torch, no mm* pack
 """
 
 from admlops.conversion.apolloscape import ApolloScapeConverter
+from admlops.conversion.argoverse2 import Argoverse2Converter
 from admlops.conversion.bdd100k import Bdd100kConverter
 from admlops.conversion.camvid import CamVidConverter
 from admlops.conversion.cityscapes import CityscapesConverter
@@ -25,6 +26,7 @@ CONVERTERS: dict[str, type[Converter]] = {
     converter.name: converter
     for converter in (
         ApolloScapeConverter,
+        Argoverse2Converter,
         Bdd100kConverter,
         CamVidConverter,
         CityscapesConverter,
@@ -44,6 +46,7 @@ CONVERTERS: dict[str, type[Converter]] = {
 __all__ = [
     "CONVERTERS",
     "ApolloScapeConverter",
+    "Argoverse2Converter",
     "Bdd100kConverter",
     "CULaneConverter",
     "CamVidConverter",
