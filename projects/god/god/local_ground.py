@@ -23,6 +23,10 @@ _COARSER = 4
 _NUM_LEVELS = 4
 _WINDOW = 5
 _MAX_SLOPE = 0.15
+_LEVEL_M = 0.1
+_MIN_SUPPORT = 3
+_OFFSET = np.arange(_WINDOW) - _WINDOW // 2
+_CONE_M = np.hypot(_OFFSET[:, None], _OFFSET[None, :]) * GROUND_CELL_M * _MAX_SLOPE
 
 
 @dataclass(frozen=True)
@@ -80,8 +84,10 @@ class LocalGround:
 def estimate_ground(grid: BevGrid, xyz: Floats) -> Bools:
     """Tell which points lie on the ground, by geometry alone.
 
-    The lowest point of each 1 m cell is ground unless it stands out of a slope of 15 % around any other cell's, within 4 m;
-    points within ``GROUND_BAND_M`` above are ground too. Flat things lower than that (a board, a low kerb) pass as ground.
+    The lowest point of each 1 m cell counts where at least three of the 24 cells around it have theirs at its height, give or
+    take 0.1 m and a slope of 15 %: that leaves out reflections below the ground, and foliage. It is ground unless it stands
+    out of such a slope around another one within 4 m; points less than ``GROUND_BAND_M`` above are ground too. Flat things
+    lower than that (a board, a low kerb) pass as ground.
 
     Args:
         grid: Area to look at.
@@ -95,11 +101,11 @@ def estimate_ground(grid: BevGrid, xyz: Floats) -> Bools:
     z = np.asarray(xyz)[:, 2].astype(np.float64)
     lowest = np.full(cells.num_cells + 1, np.inf)
     np.minimum.at(lowest, cell, z)
-    surface = lowest[:-1].reshape(cells.shape)
+    surface = _drop_lonely(lowest[:-1].reshape(cells.shape))
     for _ in range(2):
         surface = _erode_with_cone(surface)
-    above = z - np.append(surface.ravel(), np.nan)[cell]
-    return np.less(above, GROUND_BAND_M)
+    above: npt.NDArray[np.float64] = z - np.append(surface.ravel(), np.nan)[cell]
+    return above < GROUND_BAND_M
 
 
 def ground_cells(grid: BevGrid) -> BevGrid:
@@ -148,8 +154,13 @@ def _median_of_windows(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float6
     return median
 
 
+def _drop_lonely(surface: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    known = np.where(np.isfinite(surface), surface, np.nan)
+    agrees = np.abs(_windows(known, np.nan) - known[:, :, None, None]) <= _CONE_M + _LEVEL_M
+    dropped: npt.NDArray[np.float64] = np.where(agrees.sum(axis=(-2, -1)) > _MIN_SUPPORT, surface, np.inf)
+    return dropped
+
+
 def _erode_with_cone(surface: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    offset = np.arange(_WINDOW) - _WINDOW // 2
-    cone_m = np.hypot(offset[:, None], offset[None, :]) * GROUND_CELL_M * _MAX_SLOPE
-    eroded: npt.NDArray[np.float64] = (_windows(surface, np.inf) + cone_m).min(axis=(-2, -1))
+    eroded: npt.NDArray[np.float64] = (_windows(surface, np.inf) + _CONE_M).min(axis=(-2, -1))
     return eroded

@@ -9,7 +9,7 @@ GOD (``label_obstacles``), first match:
 2. 1: an obstacle point (movable, static, vegetation) in the band.
 3. 255: an unknown point in the band; an obstacle point at h <= 0.15 m.
 4. 0: a ground point.
-5. 0: no point below 2.5 m at all, a *low ray* crosses the cell, and none of its eight neighbours is 1.
+5. 0: an empty cell that a *low ray* crosses, unless one of its eight neighbours is 1. Not where boxes label the sweep.
 6. 255: everything else, above all what nobody saw. What hangs above 2.5 m is no evidence of any kind.
 
 A *low ray* is the last stretch of a beam that ends on the ground, as far as it is less than 0.15 m above its end.
@@ -22,9 +22,10 @@ Ground classes (``label_ground_classes``): the class of most ground points; 255 
 points in the band are not fewer than all ground points. DRIVEABLE counts as the record's category set {road, parking}.
 
 Boxes (``classes_of_boxes``): points in a box are movable; other points within 0.15 m of the ground, as estimated by geometry,
-are ground; all others are unknown, as are those in ignored boxes. Then the GOD rules hold. Outside of the labelled region: 255.
+are ground; all others are unknown, as are those in ignored boxes. Then the GOD rules hold, but for low rays: an estimate is
+no ground to infer more from. Outside of the labelled region: 255.
 
-Map polygons (``label_polygons``): cells that hold a point below 2.5 m or that a low ray crosses: the polygon's class where the
+Map polygons (``label_polygons``): cells that hold a point or that a low ray crosses: the polygon's class where the
 cell's centre lies in one (the last one counts), else the background's; 255 in the ego disc, and in a polygon where a point
 lies in the band.
 """
@@ -84,7 +85,7 @@ class LabelledSweep:
     @cached_property
     def is_ground(self) -> Bools:
         """(N,) points of a ground class."""
-        return _IS_GROUND[self.point_class]
+        return np.take(_IS_GROUND, self.point_class)
 
     @cached_property
     def is_obstacle(self) -> Bools:
@@ -106,12 +107,13 @@ class LabelledSweep:
         """(rows, cols) cells whose centre lies in the ego disc."""
         x_m, y_m = self.grid.centres_m()
         away_m = np.hypot(y_m[:, None] - self.origin_3[1], x_m[None, :] - self.origin_3[0])
-        return np.less(away_m, self.ego_radius_m)
+        is_ego: Bools = away_m < self.ego_radius_m
+        return is_ego
 
     @cached_property
     def is_hit(self) -> Bools:
-        """(rows, cols) cells with a point below 2.5 m; where no ground is known, any point counts."""
-        return self.cells_with(~(self.height_m >= CEILING_M))
+        """(rows, cols) cells with a point, be it above 2.5 m: a beam may pass below the lorry whose roof it is."""
+        return self.cells_with(np.ones(len(self.cell), dtype=bool))
 
     @cached_property
     def has_low_ray(self) -> Bools:
@@ -167,18 +169,18 @@ def classes_of_boxes(
     Returns:
         (N,) ``PointClass``: MOVABLE in a box, TERRAIN (any ground) near the ground, else UNKNOWN.
     """
-    outside = ~in_box & ~in_ignored
-    candidates = outside & estimate_ground(grid, xyz)
+    candidates = ~in_box & ~in_ignored & estimate_ground(grid, xyz)
     height_m = LocalGround.from_points(grid, xyz[candidates]).height_above(xyz)
-    is_ground = outside & (np.abs(height_m) < GROUND_BAND_M)
+    is_ground = candidates & (np.abs(height_m) < GROUND_BAND_M)
     return np.select([in_box, is_ground], [PointClass.MOVABLE, PointClass.TERRAIN], PointClass.UNKNOWN).astype(np.uint8)
 
 
-def label_obstacles(sweep: LabelledSweep) -> Mask:
+def label_obstacles(sweep: LabelledSweep, with_low_rays: bool = True) -> Mask:
     """Apply the GOD rules.
 
     Args:
         sweep: Points and their classes.
+        with_low_rays: Rule 5 holds: the ground is labelled, not estimated.
 
     Returns:
         (rows, cols) uint8: 0 free, 1 obstacle, 255.
@@ -187,8 +189,9 @@ def label_obstacles(sweep: LabelledSweep) -> Mask:
     mask = np.full(sweep.grid.shape, IGNORE_INDEX, dtype=np.uint8)
     mask[sweep.cells_with(sweep.is_ground)] = 0
     mask[_is_doubtful(sweep)] = IGNORE_INDEX
-    beside = cv2.dilate(obstacle.astype(np.uint8), _EIGHT_NEIGHBOURS).astype(bool)
-    mask[sweep.has_low_ray & ~sweep.is_hit & ~beside] = 0
+    if with_low_rays:
+        beside = cv2.dilate(obstacle.astype(np.uint8), _EIGHT_NEIGHBOURS).astype(bool)
+        mask[sweep.has_low_ray & ~sweep.is_hit & ~beside] = 0
     mask[obstacle] = 1
     mask[sweep.ego] = IGNORE_INDEX
     return mask
@@ -225,18 +228,18 @@ def label_ground_classes(sweep: LabelledSweep, values: npt.NDArray[np.uint8]) ->
     Returns:
         (rows, cols) uint8, one of ``values`` or 255.
     """
-    num_cells, grounds = sweep.grid.num_cells, np.array(GROUND)
-    row_of_class = np.zeros(len(PointClass), dtype=np.int64)
-    row_of_class[grounds] = np.arange(len(grounds))
-    on_ground = sweep.is_ground & (sweep.cell < num_cells)
-    flat = row_of_class[sweep.point_class[on_ground]] * num_cells + sweep.cell[on_ground]
-    counts = np.bincount(flat, minlength=len(grounds) * num_cells).reshape(len(grounds), num_cells)
-    most = counts.max(axis=0)
-    is_tie = np.count_nonzero(counts == most, axis=0) > 1
-    obstacles = sweep.count(sweep.is_obstacle & sweep.in_band).ravel()
-    unknown = is_tie | (obstacles >= counts.sum(axis=0)) | sweep.ego.ravel()
-    mask = np.where(unknown, IGNORE_INDEX, values[grounds[counts.argmax(axis=0)]])
-    return mask.astype(np.uint8).reshape(sweep.grid.shape)
+    on_ground = sweep.is_ground & (sweep.cell < sweep.grid.num_cells)
+    hit, position = np.unique(sweep.cell[on_ground], return_inverse=True)
+    classes = np.array(GROUND)
+    counts = np.zeros((len(hit), len(PointClass)), dtype=np.int64)
+    np.add.at(counts, (position, sweep.point_class[on_ground]), 1)
+    counts = counts[:, classes]
+    obstacles = sweep.count(sweep.is_obstacle & sweep.in_band).ravel()[hit]
+    is_tie = np.count_nonzero(counts == counts.max(axis=1, keepdims=True), axis=1) > 1
+    unknown = is_tie | (obstacles >= counts.sum(axis=1)) | sweep.ego.ravel()[hit]
+    mask = np.full(sweep.grid.num_cells, IGNORE_INDEX, dtype=np.uint8)
+    mask[hit] = np.where(unknown, IGNORE_INDEX, values[classes[counts.argmax(axis=1)]])
+    return mask.reshape(sweep.grid.shape)
 
 
 def label_polygons(sweep: LabelledSweep, polygons: Sequence[Polygon], values: Sequence[int], background: int) -> Mask:
@@ -283,6 +286,26 @@ def find_low_rays(grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: np
     Returns:
         (rows, cols) bool, the cells of the ends included.
     """
+    ends = _one_a_cell(grid, ends_xyz)
+    drop_m = origin_3[2] - ends[:, 2]
+    ends, drop_m = ends[drop_m >= _MIN_SENSOR_HEIGHT_M], drop_m[drop_m >= _MIN_SENSOR_HEIGHT_M]
+    towards = (origin_3[:2] - ends[:, :2]) / grid.cell_m
+    length_cells = np.hypot(towards[:, 0], towards[:, 1])
+    num_steps = np.floor(length_cells * np.minimum(GROUND_BAND_M / drop_m, 1) * _RAY_STEPS_A_CELL).astype(np.int64)
+    longest_first = np.argsort(-num_steps, kind="stable")
+    stride = (towards / np.maximum(length_cells * _RAY_STEPS_A_CELL, 1e-9)[:, None])[longest_first].T.copy()
+    start = grid.to_px(ends)[longest_first].T.copy()
+    # So many beams are at least as long as each step: all of them take it at once.
+    num_beams = len(ends) - np.searchsorted(np.sort(num_steps), np.arange(num_steps.max(initial=0) + 1))
+    crossed = np.zeros(grid.shape, dtype=bool)
+    for step, num in enumerate(num_beams):
+        col, row = np.floor(start[:, :num] + step * stride[:, :num]).astype(np.int64)
+        inside = (col >= 0) & (col < grid.cols) & (row >= 0) & (row < grid.rows)
+        crossed[row[inside], col[inside]] = True
+    return crossed
+
+
+def _one_a_cell(grid: BevGrid, ends_xyz: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
     # Beams that end a little outside may be low inside.
     margin = int(np.ceil(_RAY_MARGIN * max(grid.shape)))
     reach_m = margin * grid.cell_m
@@ -292,21 +315,8 @@ def find_low_rays(grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: np
     first = np.full(wide.num_cells + 1, -1, dtype=np.int64)
     first[cell[::-1]] = np.arange(len(cell))[::-1]
     first[-1] = -1
-    ends = np.asarray(ends_xyz)[first[first >= 0]].astype(np.float64)
-    drop_m = origin_3[2] - ends[:, 2]
-    ends, drop_m = ends[drop_m >= _MIN_SENSOR_HEIGHT_M], drop_m[drop_m >= _MIN_SENSOR_HEIGHT_M]
-    towards = (origin_3[:2] - ends[:, :2]) / grid.cell_m
-    length_cells = np.hypot(towards[:, 0], towards[:, 1])
-    num_steps = np.floor(length_cells * np.minimum(GROUND_BAND_M / drop_m, 1) * _RAY_STEPS_A_CELL).astype(np.int64) + 1
-    beam = np.repeat(np.arange(len(ends)), num_steps)
-    step = np.arange(len(beam)) - np.repeat(np.cumsum(num_steps) - num_steps, num_steps)
-    stride = towards / np.maximum(length_cells * _RAY_STEPS_A_CELL, 1e-9)[:, None]
-    start = grid.to_px(ends)
-    col_row = np.floor(start[beam] + step[:, None] * stride[beam]).astype(np.int64)
-    inside = ((col_row >= 0) & (col_row < (grid.cols, grid.rows))).all(axis=1)
-    crossed = np.zeros(grid.shape, dtype=bool)
-    crossed[col_row[inside, 1], col_row[inside, 0]] = True
-    return crossed
+    ends: npt.NDArray[np.float64] = np.asarray(ends_xyz)[first[first >= 0]].astype(np.float64)
+    return ends
 
 
 def fill_polygon(grid: BevGrid, corners: Polygon) -> Bools:

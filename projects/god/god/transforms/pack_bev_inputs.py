@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -49,7 +50,9 @@ class PackBevInputs:
             metainfo={
                 "sample_id": results["sample_id"],
                 "source": results["source"],
+                "lidar": results["lidar"],
                 "lidar_path": results["lidar_path"],
+                "grid": asdict(self.grid),
                 "ori_shape": self.grid.shape,
                 "img_shape": self.grid.shape,
                 "input_from_original": np.eye(3),

@@ -101,7 +101,7 @@ class RasterizeBevLabels:
             return label_drivable(sweep)
         if evidence.rule is BevRule.GROUND_CLASSES:
             return label_ground_classes(sweep, evidence.values_of_classes)
-        mask = label_obstacles(sweep)
+        mask = label_obstacles(sweep, with_low_rays=evidence.payload == "point_labels")
         for corners in cloud.polygons.get(evidence.region_name, ()):
             mask[~fill_polygon(self.grid, corners)] = IGNORE_INDEX
         return mask
