@@ -1,4 +1,4 @@
-"""Fixtures that several parts share: a tiny release on disk, made by hand."""
+"""Fixtures that several parts share: tiny releases on disk, made by hand."""
 
 import json
 import os
@@ -73,3 +73,34 @@ def own_cache(tmp_path_factory):
 @pytest.fixture(scope="session")
 def tiny_release(tmp_path_factory) -> Path:
     return write_tiny_release(tmp_path_factory.mktemp("tiny"))
+
+
+def write_tiny_sweeps(root: Path, num_samples: int = 4) -> Path:
+    """Sweeps that look the same from all sides: rings of five kinds of ground from 2.6 m on, a wall at 5 m, then ground."""
+    radius_m = np.arange(2.6, 6.6, 0.1)
+    r, angle = (values.ravel() for values in np.meshgrid(radius_m, np.linspace(0, 2 * np.pi, 360, endpoint=False)))
+    # PointClass: 1 to 5 are road, parking, sidewalk, other ground, terrain; 7 is static.
+    classes = 1 + ((r - 2.55) // 0.4).astype(int) % 5
+    z = np.full(len(r), -1.7)
+    is_wall = (r > 4.95) & (r < 5.15)
+    classes[is_wall], z[is_wall] = 7, -1.0
+    points = np.stack([r * np.cos(angle), r * np.sin(angle), z, classes / 10], axis=1).astype("<f4")
+    root.mkdir(parents=True, exist_ok=True)
+    tasks = ["god_base", "god_hd", "drivable_2cls", "drivable_multi"]
+    lines = []
+    for i in range(num_samples):
+        points.tofile(root / f"{i}.bin")
+        (classes.astype("<u4") | (is_wall.astype("<u4") << 16)).tofile(root / f"{i}.label")
+        lidar = {"path": f"{i}.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0.0, 0.0]}
+        label = {"point_labels": f"{i}.label", "taxonomy": "rendered"}
+        record = {"sample_id": f"sweep_{i}", "lidar": lidar, "labels": dict.fromkeys(tasks, label)}
+        lines.append(json.dumps(record))
+    (root / "sweeps.jsonl").write_text("\n".join(lines) + "\n")
+    index = {"meta": META | {"tasks": tasks}, "dataset_index": [entry("sweeps", tasks)]}
+    (root / "training_dataset.json").write_text(json.dumps(index, indent=2))
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_sweeps(tmp_path_factory) -> Path:
+    return write_tiny_sweeps(tmp_path_factory.mktemp("sweeps"))

@@ -15,20 +15,38 @@ from admlops.engine.steps import read_steps
 
 ROOT = Path(__file__).parents[1]
 NO_CONFIGS = {"utils.py", "__init__.py"}
-CONFIGS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "configs").glob("[!_]*/*.py") if path.name not in NO_CONFIGS)
+
+
+def configs_at(pattern):
+    return sorted(str(path.relative_to(ROOT)) for path in ROOT.glob(pattern) if path.name not in NO_CONFIGS)
+
+
+CONFIGS = configs_at("configs/[!_]*/*.py")
+SWEEP_CONFIGS = configs_at("projects/god/configs/*.py")
 
 
 def on_tiny_release(cfg, release, work_dir):
     """The same config on small pictures, in one process, without validation."""
-    loader = cfg.train_dataloader
-    loader.dataset.data_release.root = str(release)
-    for transform in loader.dataset.pipeline:
+    for transform in cfg.train_dataloader.dataset.pipeline:
         if "resize" in transform:
             transform.resize.resize_hw = (72, 128)
         if type_name(transform) == "RandomCrop":
             transform.crop_hw = (64, 128)
     # Both sources in one batch, so that every branch learns.
-    loader.batch_size = 16
+    cfg.train_dataloader.batch_size = 16
+    return for_one_step(cfg, release, work_dir)
+
+
+def on_tiny_sweeps(cfg, release, work_dir):
+    """The same config on a small grid beside the sensor."""
+    for part in (cfg.model.encoder, cfg.model.data_preprocessor, *cfg.train_dataloader.dataset.pipeline, cfg.visualizer):
+        if "grid" in part:
+            part.grid.update(x_min_m=2.6, y_min_m=-1.6, rows=64, cols=64)
+    return for_one_step(cfg, release, work_dir)
+
+
+def for_one_step(cfg, release, work_dir):
+    cfg.train_dataloader.dataset.data_release.root = str(release)
     cfg.train_cfg.max_iters = 1
     for key in ("val_dataloader", "val_cfg", "val_evaluator", "test_dataloader", "test_cfg", "test_evaluator"):
         cfg[key] = None
@@ -65,7 +83,20 @@ def test_the_crop_network_cuts_what_the_resize_network_shrinks():
     assert crop.work_dir != resize.work_dir
 
 
-@pytest.mark.parametrize("name", CONFIGS)
+def test_the_configs_of_the_lidar_network_are_there():
+    assert {Path(name).stem for name in SWEEP_CONFIGS} >= {
+        "multi_task",
+        "multi_task_demo",
+        "god_base",
+        "god_base_finetune",
+        "god_hd",
+        "drivable_2cls",
+        "drivable_multi",
+    }
+    assert load_config("projects/god/configs/multi_task.py").work_dir == "work_dirs/god/multi_task"
+
+
+@pytest.mark.parametrize("name", CONFIGS + SWEEP_CONFIGS)
 def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
     cfg = load_config(name)
     cfg.dump(tmp_path / "first.py")
@@ -75,9 +106,10 @@ def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
     assert (tmp_path / "first.py").read_text() == (tmp_path / "second.py").read_text()
 
 
-@pytest.mark.parametrize("name", CONFIGS)
-def test_a_config_builds_and_steps(name, tiny_release, tmp_path):
-    cfg: Config = on_tiny_release(load_config(name, {"train_dataloader.num_workers": 0}), tiny_release, tmp_path)
+@pytest.mark.parametrize("name", CONFIGS + SWEEP_CONFIGS)
+def test_a_config_builds_and_steps(name, tiny_release, tiny_sweeps, tmp_path):
+    cfg: Config = load_config(name, {"train_dataloader.num_workers": 0})
+    cfg = on_tiny_release(cfg, tiny_release, tmp_path) if name in CONFIGS else on_tiny_sweeps(cfg, tiny_sweeps, tmp_path)
     runner = ReleaseRunner.from_cfg(cfg)
     assert [step.name for step in read_steps(cfg)] == ["with-bn", "fusion-bn-c1", "fusion-bn-c2", "int-inference"]
     absorbed = match_fusion_bn(runner.network, cfg.fusion_bn_patterns)
@@ -89,6 +121,6 @@ def test_a_config_builds_and_steps(name, tiny_release, tmp_path):
     runner.train()
     after = runner.network.state_dict()
     assert all(torch.isfinite(value.float()).all() for value in after.values())
-    for part in ("backbone", "neck", *(f"branches.{branch}" for branch in runner.network.branches)):
+    for part in (*runner.network.shared_parts, *(f"branches.{branch}" for branch in runner.network.branches)):
         moved = [key for key in before if key.startswith(f"{part}.") and not torch.equal(before[key], after[key])]
-        assert moved, f"{part} did not learn"
+        assert bool(moved) != (part in runner.network.frozen), f"{part} did not learn, or learned though it is frozen"
