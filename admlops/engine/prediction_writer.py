@@ -61,10 +61,11 @@ class PredictionWriter:
     def write(
         self, sample: MultiTaskDataSample, tasks: Mapping[str, TaskSpec], attributes: Mapping[str, Any] | None = None
     ) -> None:
-        """Write one image's predictions.
+        """Write one sample's predictions.
 
         Args:
-            sample: With ``pred`` in pixels of the original, and ``sample_id``, ``source``, ``img_path``, ``ori_shape``.
+            sample: With ``pred`` in pixels of the original, and ``sample_id``, ``source``; ``img_path`` and ``ori_shape``, or
+                ``lidar`` (as recorded), ``lidar_path`` and the ``grid`` whose cells the masks hold, by the names of its fields.
             tasks: The tasks, by name.
             attributes: Of the record, beside its ``source``.
         """
@@ -80,13 +81,27 @@ class PredictionWriter:
                 mask = Path("masks") / name / f"{sample.source}_{sample.sample_id}.png".replace("/", "_")
                 write_picture(self.path.parent / mask, element.data[0].cpu().numpy().astype(np.uint8))
                 labels[name] = {"mask": str(mask)}
-        height, width = sample.ori_shape
-        path = sample.img_path if is_url(sample.img_path) else str(Path(sample.img_path).resolve())
         record = {
             "sample_id": sample.sample_id,
-            "image": {"path": path, "width": width, "height": height},
+            **_sensor_entry(sample),
             "labels": labels,
-            "attributes": {"source": sample.source, **(attributes or {})},
+            "attributes": {
+                "source": sample.source,
+                **({"grid": sample.grid} if "grid" in sample else {}),
+                **(attributes or {}),
+            },
         }
         if self._file is not None:
             self._file.write(orjson.dumps(record) + b"\n")
+
+
+def _sensor_entry(sample: MultiTaskDataSample) -> dict[str, Any]:
+    """What the network was given, as a record names it."""
+    if "lidar_path" in sample:
+        return {"lidar": {**sample.lidar, "path": _full_path(sample.lidar_path)}}
+    height, width = sample.ori_shape
+    return {"image": {"path": _full_path(sample.img_path), "width": width, "height": height}}
+
+
+def _full_path(path: str) -> str:
+    return path if is_url(path) else str(Path(path).resolve())

@@ -13,7 +13,7 @@ import json
 import math
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +23,9 @@ from rich.table import Table
 from admlops.evaluation.detection_metric import DetectionDetails
 from admlops.evaluation.plots import draw_confusion, draw_precision_recall
 from admlops.evaluation.semantic_metric import ConfusionDetails
+from admlops.evaluation.task_metric import COUNT_PREFIX
 
-TABLE_WIDTH = 100
+TABLE_WIDTH = 120
 """Columns of text; more than any terminal's default, so that class names stay whole."""
 
 
@@ -63,11 +64,13 @@ def write_report(
 def format_table(metrics: Mapping[str, float]) -> str:
     """Lay metrics out for a terminal: one table for the tasks that share their columns, one row a class.
 
+    Columns that do not fit beside the others go into a table of their own, with the rows that have them.
+
     Args:
         metrics: Flat metrics as an evaluator returns them.
 
     Returns:
-        Lines of text without colours; numbers in percent, ``-`` where undefined.
+        Lines of text without colours; shares in percent, ``num_`` metrics as they are, ``-`` where undefined.
     """
     rows: dict[str, dict[str, dict[str, float]]] = {}
     for key, value in metrics.items():
@@ -80,26 +83,62 @@ def format_table(metrics: Mapping[str, float]) -> str:
     buffer = io.StringIO()
     console = Console(file=buffer, width=TABLE_WIDTH, color_system=None)
     for columns, tasks in groups.items():
-        table = Table("task", "class")
-        for column in columns:
-            table.add_column(f"{column} %", justify="right")
-        for task in tasks:
-            for class_name, row in rows[task].items():
-                cells = (_percent(row[column]) if column in row else "" for column in columns)
-                table.add_row("" if class_name else task, class_name or "all", *cells)
-            table.add_section()
-        console.print(table)
+        for fitting in _fit({task: rows[task] for task in tasks}, columns):
+            console.print(_table({task: rows[task] for task in tasks}, fitting))
     return buffer.getvalue().rstrip("\n")
+
+
+Rows = Mapping[str, Mapping[str, Mapping[str, float]]]
+"""Values by task, class and metric."""
+
+
+def _fit(rows: Rows, columns: Sequence[str]) -> Iterator[list[str]]:
+    """Split columns into tables that are not wider than ``TABLE_WIDTH``."""
+    edges = 3
+    names = (max(map(len, rows)), max(len(name) for classes in rows.values() for name in classes))
+    start = 1 + sum(max(width, len("class")) + edges for width in names)
+    fitting: list[str] = []
+    used = start
+    for column in columns:
+        texts = [_cell(column, row[column]) for classes in rows.values() for row in classes.values() if column in row]
+        width = max(map(len, (*texts, *_heading(column).split("\n")))) + edges
+        if fitting and used + width > TABLE_WIDTH:
+            yield fitting
+            fitting, used = [], start
+        fitting.append(column)
+        used += width
+    yield fitting
+
+
+def _table(rows: Rows, columns: Sequence[str]) -> Table:
+    table = Table("task", "class")
+    for column in columns:
+        table.add_column(_heading(column), justify="right")
+    for task, classes in rows.items():
+        shown = {name: row for name, row in classes.items() if any(column in row for column in columns)}
+        for number, (class_name, row) in enumerate(shown.items()):
+            cells = (_cell(column, row[column]) if column in row else "" for column in columns)
+            table.add_row("" if number else task, class_name or "all", *cells)
+        table.add_section()
+    return table
+
+
+def _heading(column: str) -> str:
+    return column.replace("_", "\n") if column.startswith(COUNT_PREFIX) else f"{column.replace('_', chr(10))} %"
+
+
+def _cell(column: str, value: float) -> str:
+    if not math.isfinite(value):
+        return "-"
+    if column.startswith(COUNT_PREFIX):
+        return f"{value:.0f}" if value == round(value) else f"{value:.2f}"
+    return f"{100 * value:.1f}"
 
 
 def _split(key: str) -> tuple[str, str, str]:
     task, _, rest = key.partition("/")
     class_name, _, metric = rest.rpartition("/")
     return task, class_name, metric
-
-
-def _percent(value: float) -> str:
-    return f"{100 * value:.1f}" if math.isfinite(value) else "-"
 
 
 def _csv(metrics: Mapping[str, float | None]) -> bytes:

@@ -2,7 +2,7 @@
 
 Result layout: a flat dict of floats, ``<task>/<metric>`` over the task and ``<task>/<class>/<metric>`` for one class. Every key
 is always there, so that ``save_best`` can name any of them; the value is nan where the data do not define it. A metric is a
-share between 0 and 1, or its name begins with ``num_``.
+share between 0 and 1, or its name begins with ``COUNT_PREFIX``.
 
 How a data set is counted exactly once at any world size: samplers pad the last batch, so ranks may hold a sample twice;
 ``mmengine.dist.collect_results`` then cuts the interleaved list to the length of the data set, which loses samples where ranks
@@ -32,6 +32,10 @@ SampleKey = tuple[str, str]
 
 UNDEFINED = float("nan")
 """Value of a metric that the data do not define: no labelled sample, no box, no pixel of the class."""
+
+
+COUNT_PREFIX = "num_"
+"""Begins the names of metrics that are no shares."""
 
 
 @dataclass(frozen=True)

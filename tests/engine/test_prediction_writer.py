@@ -11,11 +11,12 @@ import pytest
 import torch
 from mmengine.structures import InstanceData, PixelData
 
+from admlops.data_release.record import validate_record
 from admlops.engine.hooks import PredictionDumpHook
 from admlops.engine.prediction_writer import PredictionWriter
 from admlops.structures import MultiTaskDataSample
 from admlops.structures.multi_task_data_sample import TaskElements
-from admlops.task_spec import CAMERA_TASKS
+from admlops.task_spec import CAMERA_TASKS, TASKS
 
 
 def make_sample() -> MultiTaskDataSample:
@@ -59,6 +60,24 @@ def test_attributes_stand_beside_the_source(tmp_path):
         writer.write(make_sample(), CAMERA_TASKS)
     records = [json.loads(line) for line in (tmp_path / "some.jsonl").read_text().splitlines()]
     assert records == [EXPECTED | {"attributes": {"source": "night", "frame": 3}}, EXPECTED]
+
+
+def test_a_sweep_is_named_as_recorded_with_the_grid_of_its_masks(tmp_path):
+    lidar = {"path": "sweeps/7.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0.0, 1.73], "intensity_max": 255}
+    grid = {"x_min_m": 0.0, "y_min_m": -1.0, "cell_m": 0.5, "rows": 4, "cols": 6}
+    meta = {"sample_id": "7", "source": "kitti", "lidar": lidar, "lidar_path": "s3://bucket/sweeps/7.bin", "grid": grid}
+    cells = PixelData(data=torch.ones(1, 4, 6, dtype=torch.uint8), score=torch.ones(1, 4, 6))
+    sample = MultiTaskDataSample(metainfo=meta | {"ori_shape": (4, 6)}, pred=TaskElements(god_base=cells))
+    with PredictionWriter(tmp_path) as writer:
+        writer.write(sample, TASKS)
+    record = json.loads(writer.path.read_text())
+    assert record == {
+        "sample_id": "7",
+        "lidar": lidar | {"path": "s3://bucket/sweeps/7.bin"},
+        "labels": {"god_base": {"mask": "masks/god_base/kitti_7.png"}},
+        "attributes": {"source": "kitti", "grid": grid},
+    }
+    validate_record(record)
 
 
 def test_a_file_that_is_not_finished_does_not_stay(tmp_path):

@@ -82,3 +82,25 @@ def test_table_has_a_row_a_class_and_a_dash_where_undefined(measured):
     assert ("seg_default", "all", "58.3", "75.0") in row
     assert ("", "sky", "66.7", "") in row
     assert ("", "dashed_white", "0.0", "0.0", "0.0", "") in row
+
+
+def cells_of(table):
+    return {tuple(cell.strip() for cell in line.split("│")[1:-1]) for line in table.splitlines() if line.startswith("│")}
+
+
+def test_counts_are_no_percentages():
+    table = format_table({"god/IoU": 0.5, "god/num_objects": 1234.0, "god/num_false_objects": 2.345, "god/num_lost": math.nan})
+    assert ("god", "all", "50.0", "1234", "2.35", "-") in cells_of(table)
+    assert "num" in table.split("objects")[0]
+    assert table.count("%") == 1
+
+
+def test_columns_that_do_not_fit_go_into_a_table_of_their_own_with_the_rows_that_have_them():
+    wide = {f"god/{name * 28}": 0.25 for name in "abcd"}
+    table = format_table(wide | {"god/near/" + "a" * 28: 0.5, "god/far/" + "d" * 28: 0.75, "other/IoU": 1.0})
+    assert max(len(line) for line in table.splitlines()) <= 120
+    assert "…" not in table
+    above, below, apart = table.split("└")[:3]
+    assert cells_of(above) == {("god", "all", "25.0", "25.0", "25.0"), ("", "near", "50.0", "", "")}
+    assert cells_of(below) == {("god", "all", "25.0"), ("", "far", "75.0")}
+    assert cells_of(apart) == {("other", "all", "100.0")}

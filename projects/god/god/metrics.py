@@ -28,8 +28,7 @@ the upper end belongs to the next), sizes ``small`` (< 0.6 m), ``medium`` (< 2 m
 objects nearer than 25 m.
 
 Result: ``<task>/<metric>`` of everything, ``<task>/<group>/<metric>``; the same of the height rule (``baseline``) under
-``<task>/height_rule`` and ``<task>/height_rule/<group>``, without scores and without what the label alone says. Details:
-``ConfusionDetails``.
+``<task>/height_rule`` and ``<task>/height_rule/<group>``, but for what needs scores. Details: ``ConfusionDetails``.
 """
 
 from __future__ import annotations
@@ -212,23 +211,18 @@ class BevGridMetric(TaskMetric):
         Returns:
             Metrics without the task's prefix.
         """
-        network = _sum([sweep.network for sweep in results])
         with_free = sum(sweep.has_free for sweep in results)
+        network = _sum([sweep.network for sweep in results])
         self.details = ConfusionDetails(self.task, np.hstack([network.cells[0], np.zeros((2, 1), np.int64)]))
-        best_f1, best_threshold = _best(sum((sweep.scores for sweep in results), np.zeros((2, NUM_SCORES), np.int64)))
-        own = _numbers(network, with_free)
-        own[""] |= {"best_F1": best_f1, "best_threshold": best_threshold, "num_sweeps": float(len(results))}
-        for group, cells in zip(CELL_GROUPS, network.cells, strict=True):
-            own[group]["num_labelled_cells"] = float(cells.sum())
-        rules: dict[str, dict[str, float]] = {}
+        best = _best(sum((sweep.scores for sweep in results), np.zeros((2, NUM_SCORES), np.int64)))
+        named = {"": _numbers(network, len(results), with_free, best)}
         if self.height_rule is not None:
-            rules = _numbers(_sum([sweep.height_rule for sweep in results if sweep.height_rule is not None]), with_free)
+            rule = _sum([sweep.height_rule for sweep in results if sweep.height_rule is not None])
+            named[HEIGHT_RULE] = _numbers(rule, len(results), with_free)
         metrics: dict[str, float] = {}
-        for group, numbers in own.items():
-            metrics |= {"/".join(filter(None, (group, name))): value for name, value in numbers.items()}
-            for name, value in rules.get(group, {}).items():
-                if name != "num_objects":
-                    metrics["/".join(filter(None, (HEIGHT_RULE, group, name)))] = value
+        for group in OBJECT_GROUPS:  # the rule beside the network, group by group
+            for of_whom, numbers in named.items():
+                metrics |= {"/".join(filter(None, (of_whom, group, name))): value for name, value in numbers[group].items()}
         return metrics
 
 
@@ -307,36 +301,38 @@ def _count_scores(gt_HW: npt.NDArray[np.uint8], score: Any) -> IntArray:
     return np.bincount(gt_HW[counts_HW].astype(np.int64) * NUM_SCORES + bins, minlength=2 * NUM_SCORES).reshape(2, NUM_SCORES)
 
 
-def _best(scores: IntArray) -> tuple[float, float]:
+def _best(scores: IntArray) -> dict[str, float]:
     """Highest F1 and its threshold, of cells by label and score."""
     if not scores[OBSTACLE].any():
-        return UNDEFINED, UNDEFINED
+        return {"best_F1": UNDEFINED, "best_threshold": UNDEFINED}
     false_hits, hits = scores[:, ::-1].cumsum(axis=1)[:, ::-1]
     f1 = 2 * hits / (hits + false_hits + scores[OBSTACLE].sum())
-    return float(f1.max()), float(f1.argmax()) / NUM_SCORES
+    return {"best_F1": float(f1.max()), "best_threshold": float(f1.argmax()) / NUM_SCORES}
 
 
 def _sum(counts: list[_Counts]) -> _Counts:
-    start = _Counts(
-        np.zeros((len(CELL_GROUPS), 2, 2), np.int64), np.zeros((len(OBJECT_GROUPS), 3), np.int64), np.zeros(2, np.int64)
-    )
     return _Counts(
-        sum((one.cells for one in counts), start.cells),
-        sum((one.objects for one in counts), start.objects),
-        sum((one.false_objects for one in counts), start.false_objects),
+        sum((one.cells for one in counts), np.zeros((len(CELL_GROUPS), 2, 2), np.int64)),
+        sum((one.objects for one in counts), np.zeros((len(OBJECT_GROUPS), 3), np.int64)),
+        sum((one.false_objects for one in counts), np.zeros(2, np.int64)),
     )
 
 
-def _numbers(counts: _Counts, num_sweeps: int) -> dict[str, dict[str, float]]:
-    """The ratios by group and name."""
+def _numbers(
+    counts: _Counts, num_sweeps: int, with_free: int, best: Mapping[str, float] | None = None
+) -> dict[str, dict[str, float]]:
+    """The ratios by group and name; ``with_free`` of the sweeps can tell false objects."""
     numbers: dict[str, dict[str, float]] = {group: {} for group in OBJECT_GROUPS}
-    for group, ((_, false_hits), (misses, hits)) in zip(CELL_GROUPS, counts.cells.tolist(), strict=True):
+    for group, ((free, false_hits), (misses, hits)) in zip(CELL_GROUPS, counts.cells.tolist(), strict=True):
         numbers[group] = {
             "IoU": _divide(hits, hits + false_hits + misses),
             "precision": _divide(hits, hits + false_hits),
             "recall": _divide(hits, hits + misses),
             "F1": _divide(2 * hits, 2 * hits + false_hits + misses),
+            **(best if best and not group else {}),
+            "num_labelled_cells": float(free + false_hits + misses + hits),
         }
+    numbers[""]["num_sweeps"] = float(num_sweeps)
     for group, (total, found, half) in zip(OBJECT_GROUPS, counts.objects.tolist(), strict=True):
         numbers[group] |= {
             "object_recall_any": _divide(found, total),
@@ -344,7 +340,7 @@ def _numbers(counts: _Counts, num_sweeps: int) -> dict[str, dict[str, float]]:
             "num_objects": float(total),
         }
     for name, total in zip(("num_false_objects", "num_false_objects_corridor"), counts.false_objects.tolist(), strict=True):
-        numbers[""][name] = _divide(total, num_sweeps)
+        numbers[""][name] = _divide(total, with_free)
     return numbers
 
 

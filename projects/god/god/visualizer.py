@@ -18,14 +18,20 @@ from admlops.evaluation.task_metric import to_numpy
 from admlops.structures import MultiTaskDataSample
 from admlops.task_spec import IGNORE_INDEX, LIDAR_TASKS, Color, TaskKind, TaskSpec
 from admlops.visualization import MultiTaskVisualizer
-from admlops.visualization.draw_labels import MIN_WIDTH_PX, Frame, Tasks
+from admlops.visualization.draw_labels import Frame, Tasks
 from admlops.visualization.overlay import SET_COLOR, ImageArray, put_text, text_scale
 from admlops.visualization.panels import Panel, compose
 from god.geometry import BevGrid
 from god.registry import VISUALIZERS
 
+MIN_SIDE_PX = 512
+"""Smaller grids are enlarged by a whole factor."""
+WHITE_ABOVE_M = 3.0
+"""Height above the lowest twentieth of the points from which a cell is white."""
+DARKEST_POINT = 0.3
 UNLABELLED: Color = (0, 0, 0)
-RING_COLOR: Color = (110, 110, 130)
+RING_COLOR: Color = (84, 84, 104)
+RING_TEXT_COLOR: Color = (200, 200, 220)
 SENSOR_COLOR: Color = (255, 234, 0)
 HIT, MISS, FALSE_ALARM, CORRECT, NOT_LABELLED = range(5)
 ERRORS = TaskSpec(
@@ -63,7 +69,7 @@ class BevVisualizer(MultiTaskVisualizer):
     ) -> None:
         super().__init__(tasks, name, **kwargs)
         self.grid = BevGrid.of_config(grid)
-        self.factor = max(1, -(-MIN_WIDTH_PX // self.grid.rows))
+        self.factor = max(1, -(-MIN_SIDE_PX // self.grid.rows))
 
     def background(self, sample: MultiTaskDataSample, inputs: Any, read_picture: Callable[[str], ImageArray]) -> ImageArray:
         """Draw the points, brighter the higher the topmost one of a cell lies.
@@ -79,10 +85,12 @@ class BevVisualizer(MultiTaskVisualizer):
         grid = self.grid
         cell, z_m = to_numpy(inputs["cell"]), to_numpy(inputs["points"])[:, 2]
         inside = cell < grid.num_cells
+        cell, z_m = cell[inside], z_m[inside]
         share = np.zeros(grid.num_cells, np.float32)
-        # Half of the range is kept free below, so that the lowest point stands out from an empty cell.
-        np.maximum.at(share, cell[inside], 0.3 + 0.7 * (z_m[inside] - grid.z_min_m) / (grid.z_max_m - grid.z_min_m))
-        grey_HW = np.rint(255 * share.clip(0, 1)).astype(np.uint8).reshape(grid.shape)
+        if len(z_m):
+            height_m = (z_m - np.percentile(z_m, 5)).clip(0, WHITE_ABOVE_M)
+            np.maximum.at(share, cell, DARKEST_POINT + (1 - DARKEST_POINT) * height_m / WHITE_ABOVE_M)
+        grey_HW = np.rint(255 * share).astype(np.uint8).reshape(grid.shape)
         return np.repeat(forward_up(grey_HW)[..., None], 3, axis=2)
 
     def compose(
@@ -179,17 +187,14 @@ class BevVisualizer(MultiTaskVisualizer):
         col, row = self.grid.to_px(np.array([[float(origin[0]), float(origin[1])]]))[0]
         centre = (round((self.grid.rows - row) * self.factor), round((self.grid.cols - col) * self.factor))
         px_per_m = self.factor / self.grid.cell_m
-        reach_m = max(image_bgr.shape[:2]) / px_per_m / 2
+        reach_m = max(*centre, image_bgr.shape[1] - centre[0], image_bgr.shape[0] - centre[1]) / px_per_m
         step_m = next((step for step in (1, 2, 5, 10, 20, 50) if reach_m / step <= 5.5), 100)
         scale = 0.8 * text_scale(image_bgr.shape[0])
         for ring in range(1, int(reach_m / step_m) + 1):
             radius_px = round(ring * step_m * px_per_m)
             cv2.circle(image_bgr, centre, radius_px, RING_COLOR[::-1], 1, cv2.LINE_AA)
-            put_text(image_bgr, f"{ring * step_m} m", (centre[0] + 3, centre[1] - radius_px + 12), scale, TEXT_ON_RING)
-        cv2.drawMarker(image_bgr, centre, SENSOR_COLOR[::-1], cv2.MARKER_TRIANGLE_UP, 5 + 2 * self.factor, 2)
-
-
-TEXT_ON_RING: Color = (190, 190, 210)
+            put_text(image_bgr, f"{ring * step_m} m", (centre[0] + 3, centre[1] - radius_px + 12), scale, RING_TEXT_COLOR)
+        cv2.drawMarker(image_bgr, centre, SENSOR_COLOR[::-1], cv2.MARKER_TRIANGLE_UP, max(7, min(image_bgr.shape[:2]) // 64), 2)
 
 
 def forward_up(grid_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:
