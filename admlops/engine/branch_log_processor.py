@@ -15,7 +15,7 @@ from admlops.registry import LOG_PROCESSORS
 
 @LOG_PROCESSORS.register_module()
 class BranchLogProcessor(LogProcessor):  # type: ignore[misc]
-    """Prints a training interval with one figure a branch.
+    """Prints a training interval with one figure a branch; of a network without branches, one a loss.
 
     ``iter 40/400 (10 %)  eta 0:09:12  1.52 s/iter (data 0.01)  lr 1.6e-03  loss 6.31 | det_person 1.03  seg_lane 0.71``. All
     losses, also the parts of a branch's, go to TensorBoard.
@@ -66,7 +66,7 @@ class BranchLogProcessor(LogProcessor):  # type: ignore[misc]
         parts.append(f"loss {tag.get('loss', math.nan):.3f}")
         branches: dict[str, float] = {}
         for name, value in tag.items():
-            if ".loss" in name:
+            if ".loss" in name or (name.startswith("loss_") and name != "loss_zero"):
                 branch = name.split(".", 1)[0]
                 branches[branch] = branches.get(branch, 0.0) + value
         line = "  ".join(parts)

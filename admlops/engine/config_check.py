@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from functools import cache
 from typing import Any
@@ -184,10 +185,12 @@ def resolve_type(node: Mapping[str, Any]) -> Any:
     if not isinstance(kind, str):
         return kind
     scope = node.get("_scope_")
+    found = None
     for child in vars(registry).values():
         if isinstance(child, Registry):
             name = f"{scope}.{kind}" if scope and "." not in kind else kind
-            with DefaultScope.overwrite_default_scope("admlops"):
+            # One of mmdet3d's registries names a module that mmdet3d does not have.
+            with DefaultScope.overwrite_default_scope("admlops"), suppress(ModuleNotFoundError):
                 found = child.get(name)
             if found is not None:
                 return found

@@ -37,3 +37,9 @@ def test_a_branch_without_labels_in_the_window_is_not_shown(log_of):
     assert tag[PERSON] == 5.0
     assert LANE not in tag
     assert "seg_lane" not in line
+
+
+def test_a_network_without_branches_shows_each_of_its_losses(log_of):
+    tag, line = log_of([{"loss_cls": 2.0, "loss_bbox": 1.0}, {"loss_cls": 4.0, "loss_bbox": 2.0}], window=2)
+    assert tag["loss_cls"] == 3.0
+    assert line.endswith("loss 4.500 | loss_cls 3.000  loss_bbox 1.500")
