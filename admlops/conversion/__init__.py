@@ -15,6 +15,7 @@ from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.culane import CULaneConverter
 from admlops.conversion.kitti import KittiConverter
 from admlops.conversion.kitti_tracking import KittiTrackingConverter
+from admlops.conversion.nuscenes import NuScenesConverter
 from admlops.conversion.openlane import OpenLaneConverter
 from admlops.conversion.pennfudan import PennFudanConverter
 from admlops.conversion.report import format_report
@@ -34,6 +35,7 @@ CONVERTERS: dict[str, type[Converter]] = {
         CocoConverter,
         KittiConverter,
         KittiTrackingConverter,
+        NuScenesConverter,
         OpenLaneConverter,
         PennFudanConverter,
         SemanticKittiConverter,
@@ -56,6 +58,7 @@ __all__ = [
     "FrameWriter",
     "KittiConverter",
     "KittiTrackingConverter",
+    "NuScenesConverter",
     "OpenLaneConverter",
     "PennFudanConverter",
     "SemanticKittiConverter",
