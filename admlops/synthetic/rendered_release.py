@@ -58,7 +58,7 @@ def render_or_keep(
 
 
 def hash_sources(folder: Path, *versions: str) -> str:
-    """Hash the Python files of a folder.
+    """Hash the Python files of a folder, and this one.
 
     Args:
         folder: A package; its subpackages do not count.
@@ -68,7 +68,7 @@ def hash_sources(folder: Path, *versions: str) -> str:
         Hexadecimal digest.
     """
     digest = hashlib.sha256(" ".join(versions).encode())
-    for path in sorted(folder.glob("*.py")):
+    for path in sorted({*folder.glob("*.py"), Path(__file__)}):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

@@ -38,7 +38,7 @@ def _counts(**counts: Count) -> Mapping[str, Count]:
 _COUNTS = MappingProxyType(
     {
         "urban": _counts(
-            parked=(6, 18), moving=(2, 8), person=(4, 14), cyclist=(0, 4), pole=(6, 16), wall=(6, 14), tree=(2, 9), bush=(0, 5)
+            parked=(6, 18), moving=(2, 8), person=(4, 14), cyclist=(0, 4), pole=(6, 16), wall=(8, 16), tree=(2, 9), bush=(0, 6)
         ),
         "suburb": _counts(
             parked=(2, 10),
@@ -47,21 +47,30 @@ _COUNTS = MappingProxyType(
             cyclist=(0, 3),
             pole=(4, 10),
             wall=(4, 10),
+            thicket=(0, 3),
             tree=(3, 10),
-            bush=(4, 12),
-            hedge=(3, 8),
+            bush=(6, 14),
+            hedge=(4, 9),
         ),
         "highway": _counts(
-            moving=(5, 14), pole=(2, 6), guard_rail=(6, 14), gantry=(1, 2), tree=(0, 8), bush=(2, 10), wall=(0, 3)
+            moving=(5, 14),
+            pole=(2, 6),
+            guard_rail=(6, 14),
+            gantry=(1, 2),
+            thicket=(0, 5),
+            tree=(0, 8),
+            bush=(4, 14),
+            wall=(0, 4),
         ),
         "rural": _counts(
             moving=(1, 4),
             person=(0, 2),
             cyclist=(0, 2),
             pole=(3, 8),
+            thicket=(2, 7),
             tree=(6, 18),
             bush=(8, 20),
-            hedge=(0, 4),
+            hedge=(1, 5),
             guard_rail=(0, 4),
         ),
         "yard": _counts(
@@ -70,9 +79,10 @@ _COUNTS = MappingProxyType(
             person=(2, 8),
             cyclist=(0, 2),
             pole=(3, 8),
-            wall=(3, 8),
+            wall=(4, 9),
+            thicket=(0, 3),
             tree=(0, 5),
-            bush=(2, 8),
+            bush=(3, 10),
             guard_rail=(0, 3),
         ),
     }
@@ -86,7 +96,7 @@ TRAIN = Domain(
     sensors=(
         SensorKind(64, 960, _DEGREES_64, (1.0, 1.3), (1.5, 1.8)),
         SensorKind(64, 960, _DEGREES_64, (1.0, 1.3), (1.9, 2.1)),
-        SensorKind(32, 1800, _DEGREES_32, (1.0, 1.3), (1.5, 2.1)),
+        SensorKind(32, 1440, _DEGREES_32, (1.0, 1.3), (1.5, 2.1)),
     ),
     streets=(
         StreetKind("urban", (3.0, 7.0), (0.05, 0.18), 0.004, crossing=0.5, bump=0.15, island=0.2),
@@ -104,8 +114,9 @@ TRAIN = Domain(
 VAL = Domain(
     "val",
     sensors=(
-        SensorKind(64, 1000, ((-24.5, -22.5), (2.0, 5.0)), (1.3, 1.45), (1.8, 1.9)),
-        SensorKind(32, 1720, ((-28.0, -24.0), (8.0, 12.0)), (1.3, 1.45), (1.8, 1.9)),
+        SensorKind(64, 960, ((-25.0, -23.5), (1.5, 3.0)), (1.3, 1.45), (1.8, 1.9)),
+        SensorKind(64, 1000, ((-23.5, -22.0), (3.0, 5.0)), (1.3, 1.45), (1.8, 1.9)),
+        SensorKind(32, 1440, ((-28.0, -24.0), (8.0, 12.0)), (1.3, 1.45), (1.8, 1.9)),
     ),
     streets=(
         StreetKind("urban", (3.4, 8.0), (0.08, 0.16), 0.006, crossing=0.6, bump=0.2, island=0.25),

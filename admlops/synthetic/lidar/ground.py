@@ -20,6 +20,7 @@ IntArray = npt.NDArray[np.intp]
 
 _STEP_M = 0.01
 _REACH_M = 120.0
+_DEEP_M = 4.8
 _NUM_ENTRIES = int(2 * _REACH_M / _STEP_M) + 1
 
 
@@ -55,6 +56,7 @@ class Profile:
     """
 
     def __init__(self, left: Sequence[Strip], right: Sequence[Strip]) -> None:
+        self.sides = (tuple(left), tuple(right))
         self.strips = (*left, *right)
         self.height_m = np.zeros(_NUM_ENTRIES, np.float32)
         self.strip = np.zeros(_NUM_ENTRIES, np.uint8)
@@ -72,6 +74,28 @@ class Profile:
         self.waviness_m = np.array([strip.waviness_m for strip in self.strips], np.float32)[self.strip]
         is_drivable = np.array([strip.point_class in DRIVABLE for strip in self.strips])
         self.is_drivable = is_drivable[self.strip]
+
+    @property
+    def road_edges_m(self) -> tuple[float, float]:
+        """Offsets of the road's left and right edge."""
+        left_m, right_m = (sum(strip.width_m for strip in side if strip.point_class is PointClass.ROAD) for side in self.sides)
+        return -left_m, right_m
+
+    def parking_lot_m(self, side: int) -> tuple[float, float] | None:
+        """Find a place that is deep enough to park across the road's direction.
+
+        Args:
+            side: 0 = left, 1 = right.
+
+        Returns:
+            Its inner and outer distance from the road's edge; None where there is none.
+        """
+        inner_m = 0.0
+        for strip in self.sides[side]:
+            if strip.point_class is PointClass.PARKING and strip.width_m > _DEEP_M:
+                return inner_m, inner_m + strip.width_m
+            inner_m += strip.width_m if strip.point_class is not PointClass.ROAD else 0.0
+        return None
 
     @staticmethod
     def entry(offset_m: FloatArray) -> IntArray:

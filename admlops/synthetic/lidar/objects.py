@@ -83,21 +83,21 @@ def debris(rng: Rng) -> Parts:
     """Something of 20 to 60 cm that lies where it should not: a tyre, a box, a branch, a canister, rubble."""
     kind = rng.integers(5)
     if kind == 0:
-        size = rng.uniform(0.5, 0.6)
-        return [Solid((0, 0, 0.11), (size, size, 0.24), is_round=True, reflectivity=0.05)]
+        size = rng.uniform(0.46, 0.54)
+        return [Solid((0, 0, 0.11), (size, size, 0.26), is_round=True, reflectivity=0.05)]
     if kind == 1:
-        return [_box(0, 0, 0, tuple(rng.uniform(0.25, 0.6, 3)), rng.uniform(0.2, 0.6))]
+        return [_box(0, 0, 0, (*rng.uniform(0.22, 0.4, 2), rng.uniform(0.25, 0.58)), rng.uniform(0.2, 0.6))]
     if kind == 2:
-        length = rng.uniform(0.45, 0.6)
+        length = rng.uniform(0.42, 0.54)
         return [
             _box(0, 0, 0, (length, 0.12, rng.uniform(0.2, 0.35)), 0.3),
             Solid((0.05, 0.05, 0.18), (length * 0.7, length * 0.7, 0.36), is_round=True, free_path_m=0.3, reflectivity=0.4),
         ]
     if kind == 3:
         width = rng.uniform(0.2, 0.35)
-        return [_box(0, 0, 0, (width, width, rng.uniform(0.3, 0.6)), rng.uniform(0.1, 0.9))]
+        return [_box(0, 0, 0, (width, width, rng.uniform(0.3, 0.58)), rng.uniform(0.1, 0.9))]
     return [
-        _box(0, 0, 0, (rng.uniform(0.35, 0.6), rng.uniform(0.25, 0.45), rng.uniform(0.2, 0.3)), 0.3),
+        _box(0, 0, 0, (rng.uniform(0.3, 0.46), rng.uniform(0.2, 0.32), rng.uniform(0.2, 0.3)), 0.3),
         _box(0.08, -0.04, 0.2, (0.2, 0.2, rng.uniform(0.05, 0.2)), 0.3),
     ]
 
@@ -144,6 +144,12 @@ def hedge(rng: Rng, length_m: float) -> Parts:
     return [Solid((0, 0, height / 2), (length_m, width, height), free_path_m=rng.uniform(0.08, 0.3), reflectivity=0.4)]
 
 
+def thicket(rng: Rng, length_m: float) -> Parts:
+    """The edge of a wood."""
+    depth, height, free_path_m = rng.uniform(2.5, 6), rng.uniform(2.5, 6), rng.uniform(0.3, 1.2)
+    return [Solid((0, 0, height / 2 - 0.2), (length_m, depth, height), free_path_m=free_path_m, reflectivity=0.4)]
+
+
 def tree(rng: Rng) -> Parts:
     """A tree whose crown overhangs what is below."""
     under, size, height = rng.uniform(1.6, 3.6), rng.uniform(2.5, 6.5), rng.uniform(2.5, 6)
@@ -164,6 +170,7 @@ KINDS: dict[str, tuple[PointClass, Callable[..., Parts]]] = {
     "wall": (PointClass.STATIC, wall),
     "bush": (PointClass.VEGETATION, bush),
     "hedge": (PointClass.VEGETATION, hedge),
+    "thicket": (PointClass.VEGETATION, thicket),
     "tree": (PointClass.VEGETATION, tree),
 }
 """Kind of object to its class and builder."""

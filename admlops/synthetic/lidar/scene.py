@@ -79,8 +79,7 @@ def sample_scene(domain: Domain, rng: Rng) -> Scene:
     crowd = _Crowd(sample_ground(street, sensor.height_m, rng), rng)
     counts = domain.counts[street.name]
     _put_ego(crowd)
-    # What is long and fixed first, so that the rest finds a place beside it.
-    for kind in ("wall", "guard_rail", "gantry", "hedge", "tree", "pole", "parked", "moving", "cyclist", "person", "bush"):
+    for kind in _PUT:
         low, high = counts.get(kind, (0, 0))
         for _ in range(int(rng.integers(low, high + 1))):
             _PUT[kind](crowd)
@@ -97,7 +96,7 @@ class _Crowd:
         self.ground = ground
         self.rng = rng
         self.objects: list[SceneObject] = []
-        self.edges_m = _road_edges(ground)
+        self.edges_m = ground.profile.road_edges_m
         self._discs: list[tuple[float, float, float]] = [(0.0, 0.0, _EGO_CLEARANCE_M)]
 
     def num_of(self, kind: str) -> int:
@@ -134,13 +133,6 @@ class _Crowd:
 
     def clear_of_crossing(self, along_m: float, margin_m: float) -> bool:
         return self.ground.crossing is None or abs(along_m - self.ground.crossing_m) > margin_m
-
-
-def _road_edges(ground: Ground) -> tuple[float, float]:
-    """``across`` of the road's two edges."""
-    is_road = np.array([strip.point_class is PointClass.ROAD for strip in ground.profile.strips])[ground.profile.strip]
-    offsets_m = (np.flatnonzero(is_road) - len(is_road) // 2) * 0.01
-    return float(offsets_m[0]), float(offsets_m[-1])
 
 
 def _discs(x_m: float, y_m: float, yaw_rad: float, length_m: float, width_m: float) -> list[tuple[float, float, float]]:
@@ -211,29 +203,14 @@ def _put_parked(crowd: _Crowd) -> None:
 
     def draw() -> tuple[objects.Parts, float, float, float]:
         side = crowd.side()
-        places = [
-            strip for strip in _strips_of(crowd.ground, side) if strip[0] is PointClass.PARKING and strip[2] - strip[1] > 4.8
-        ]
-        if places and rng.random() < 0.7:
-            _, inner_m, outer_m = places[0]
-            away_m, turn = rng.uniform(inner_m + 2.4, min(outer_m - 2.4, inner_m + 14)), math.pi / 2 + rng.normal(0, 0.05)
+        lot_m = crowd.ground.profile.parking_lot_m(side)
+        if lot_m is not None and rng.random() < 0.7:
+            away_m, turn = rng.uniform(lot_m[0] + 2.4, min(lot_m[1] - 2.4, lot_m[0] + 14)), math.pi / 2 + rng.normal(0, 0.05)
         else:
             away_m, turn = rng.uniform(-1.2, 1.3), rng.choice([0, math.pi]) + rng.normal(0, 0.03)
         return objects.KINDS[kind][1](rng), crowd.along(22), crowd.beyond(side, away_m), turn
 
     crowd.try_to_add(kind, draw)
-
-
-def _strips_of(ground: Ground, side: int) -> list[tuple[PointClass, float, float]]:
-    """Class, inner and outer distance from the road's edge, of the strips of a side."""
-    profile, edge_m = ground.profile, _road_edges(ground)[side]
-    index = profile.strip if side else profile.strip[::-1]
-    found = []
-    for number in dict.fromkeys(index[len(index) // 2 :].tolist()):
-        where = np.flatnonzero(index == number)
-        inner_m, outer_m = ((place - len(index) // 2) * 0.01 - abs(edge_m) for place in (where[0], where[-1]))
-        found.append((profile.strips[number].point_class, float(inner_m), float(outer_m)))
-    return found
 
 
 def _put_moving(crowd: _Crowd) -> None:
@@ -258,8 +235,10 @@ def _put_debris(crowd: _Crowd) -> None:
         crowd.add("debris", objects.debris(rng), along_m, across_m, rng.uniform(-math.pi, math.pi))
 
 
+# What is long and fixed comes first, so that the rest finds a place beside it.
 _PUT: dict[str, Callable[[_Crowd], None]] = {
     "wall": _put_wall,
+    "thicket": _put_long("thicket", (8, 30), (6, 24)),
     "guard_rail": _put_long("guard_rail", (6, 24), (0.3, 2.0)),
     "gantry": _put_gantry,
     "hedge": _put_long("hedge", (3, 12), (2.5, 9)),

@@ -15,6 +15,8 @@ Span = tuple[float, float]
 
 _LINE_M = 0.14
 _NUM_WAVES = 5
+_LEVEL_SLOPE = 0.005
+_GENTLE_BANKS = 0.55
 
 
 @dataclass(frozen=True)
@@ -55,18 +57,17 @@ def sample_ground(kind: StreetKind, sensor_height_m: float, rng: Rng) -> Ground:
     asphalt = Strip(PointClass.ROAD, 1, 0, 0, roughness_m, rng.uniform(0.001, 0.012), rng.uniform(0.12, 0.3))
     half_m = rng.uniform(*kind.half_width_m)
     crown = rng.uniform(0, 0.025)
-    profile = Profile(*(_side(kind, asphalt, half_m, crown, rng) for _ in range(2)))
+    sides = [_side(kind, asphalt, half_m, crown, rng) for _ in range(2)]
     crossing, crossing_m = None, 0.0
     if rng.random() < kind.crossing:
-        other_m = rng.uniform(2.8, 5.5)
-        flat = replace(kind, kerb_m=(max(0.04, kind.kerb_m[0]), kind.kerb_m[1]))
-        crossing = Profile(*(_side(flat, asphalt, other_m, 0.0, rng) for _ in range(2)))
-        crossing_m = float(rng.choice([-1, 1]) * rng.uniform(8, 35))
+        sides = [_level(side) for side in sides]
+        other_m, crossing_m = rng.uniform(2.8, 5.5), float(rng.choice([-1, 1]) * rng.uniform(8, 35))
+        crossing = Profile(*(_level(_side(kind, asphalt, other_m, 0.0, rng)) for _ in range(2)))
     patches = _sample_patches(kind, half_m, rng)
     bend = rng.uniform(-kind.bend, kind.bend)
     return Ground(
         sensor_height_m=sensor_height_m,
-        profile=profile,
+        profile=Profile(*sides),
         heading_rad=rng.normal(0, math.radians(4)),
         offset_m=rng.uniform(-0.55, 0.55) * half_m,
         bend=bend,
@@ -80,7 +81,7 @@ def sample_ground(kind: StreetKind, sensor_height_m: float, rng: Rng) -> Ground:
 
 
 def _sample_waves(rng: Rng) -> FloatArray:
-    length_m = np.exp(rng.uniform(math.log(0.8), math.log(18), _NUM_WAVES))
+    length_m = np.exp(rng.uniform(math.log(1.2), math.log(18), _NUM_WAVES))
     direction = rng.uniform(0, 2 * math.pi, _NUM_WAVES)
     # Longer waves are higher, as they are in spectra of road surfaces.
     amplitude = np.sqrt(length_m) / np.sqrt(length_m).sum()
@@ -116,6 +117,11 @@ def _side(kind: StreetKind, asphalt: Strip, half_m: float, crown: float, rng: Rn
     return strips + _SIDES[kind.name](kind, asphalt, rng)
 
 
+def _level(side: list[Strip]) -> list[Strip]:
+    """Where two roads meet, what lies beside them is at one height, or there would be cliffs."""
+    return [replace(strip, slope=float(np.clip(strip.slope, -_LEVEL_SLOPE, _LEVEL_SLOPE))) for strip in side]
+
+
 def _kerb(kind: StreetKind, rng: Rng) -> float:
     # One in six is lowered.
     return 0.0 if rng.random() < 0.16 else rng.uniform(*kind.kerb_m)
@@ -127,7 +133,7 @@ def _parking(asphalt: Strip, width_m: float, rng: Rng) -> Strip:
         point_class=PointClass.PARKING,
         width_m=width_m,
         step_m=float(rng.choice([0.0, rng.uniform(-0.02, 0.03)])),
-        slope=rng.uniform(-0.01, 0.025),
+        slope=rng.uniform(-0.01, 0.025) * min(1.0, 5 / width_m),
         roughness_m=asphalt.roughness_m * rng.uniform(0.9, 1.6),
         reflectivity=rng.uniform(0.15, 0.35),
     )
@@ -147,7 +153,7 @@ def _sidewalk(kind: StreetKind, asphalt: Strip, width_m: float, rng: Rng) -> Str
 
 def _grass(rng: Rng, width_m: float, slope: float, step_m: float = 0.0) -> Strip:
     return Strip(
-        PointClass.TERRAIN, width_m, step_m, slope, rng.uniform(0.012, 0.045), rng.uniform(0.02, 0.12), rng.uniform(0.25, 0.5)
+        PointClass.TERRAIN, width_m, step_m, slope, rng.uniform(0.012, 0.045), rng.uniform(0.02, 0.1), rng.uniform(0.25, 0.5)
     )
 
 
@@ -164,8 +170,8 @@ def _gravel(rng: Rng, width_m: float, slope: float, step_m: float = 0.0) -> Stri
 
 
 def _bank(rng: Rng) -> list[Strip]:
-    slope, width_m = rng.choice([-1, 1]) * rng.uniform(0.1, 0.55), rng.uniform(2, 6)
-    return [_grass(rng, width_m, slope), _grass(rng, 99, rng.uniform(-0.03, 0.05))]
+    steepness = rng.uniform(0.03, 0.2) if rng.random() < _GENTLE_BANKS else rng.uniform(0.2, 0.5)
+    return [_grass(rng, rng.uniform(2, 6), rng.choice([-1, 1]) * steepness), _grass(rng, 99, rng.uniform(-0.03, 0.05))]
 
 
 def _urban(kind: StreetKind, asphalt: Strip, rng: Rng) -> list[Strip]:
@@ -198,7 +204,7 @@ def _highway(kind: StreetKind, asphalt: Strip, rng: Rng) -> list[Strip]:
 
 def _rural(kind: StreetKind, asphalt: Strip, rng: Rng) -> list[Strip]:
     shoulder = _gravel(rng, rng.uniform(0.4, 1.5), -rng.uniform(0.02, 0.08))
-    ditch = [_grass(rng, rng.uniform(0.8, 2), -rng.uniform(0.15, 0.5))] if rng.random() < 0.6 else []
+    ditch = [_grass(rng, rng.uniform(0.8, 2), -rng.uniform(0.1, 0.35))] if rng.random() < 0.6 else []
     return [shoulder, *ditch, *_bank(rng)]
 
 
