@@ -1,7 +1,8 @@
 """Obstacles without a network: what rises above the lowest point around it. The baseline beside a network's numbers.
 
 A cell is an obstacle where one of its points lies more than ``rise_m`` and less than ``clearance_m`` above the lowest point of
-the cells whose centres lie within half of ``window_m`` of its own along x and along y. Points in the dump cell take no part.
+all cells that lie wholly within the square of side ``window_m`` about its centre: 5 x 5 cells of 20 cm, 23 x 23 of 5 cm. Points
+in the dump cell take no part.
 """
 
 from __future__ import annotations
@@ -47,7 +48,7 @@ class HeightRule:
         lowest_m = np.full(self.grid.num_cells, np.inf, np.float32)
         np.minimum.at(lowest_m, cell, z_m)
         # A millionth keeps a window of a whole number of cells from losing its edge to rounding.
-        reach = int(self.window_m / 2 / self.grid.cell_m + 1e-6)
+        reach = int((self.window_m / self.grid.cell_m - 1) / 2 + 1e-6)
         window = np.ones((2 * reach + 1, 2 * reach + 1), np.uint8)
         ground_m = cv2.erode(lowest_m.reshape(self.grid.shape), window).reshape(-1)
         height_m = z_m - ground_m[cell]

@@ -37,7 +37,7 @@ HIT, MISS, FALSE_ALARM, CORRECT, NOT_LABELLED = range(5)
 ERRORS = TaskSpec(
     "errors",
     TaskKind.SEMANTIC,
-    ("found", "missed", "false alarm", "rightly free", "not labelled"),
+    ("found", "missed", "false alarm", "rightly none", "not labelled"),
     ((0, 200, 83), (255, 23, 68), (255, 171, 0), (60, 64, 72), (18, 18, 18)),
 )
 """Of a task of two classes, whose second one is what is looked for."""

@@ -66,7 +66,7 @@ def test_points_truth_prediction_and_errors_stand_side_by_side(grid, sweep, tmp_
     assert pixel(picture, 1, 5, 0) == [0, 0, 0]
     assert pixel(picture, 2, 1, 6) == bgr(spec, "free")
     assert pixel(picture, 2, 5, 0) == bgr(spec, "obstacle")
-    cells = {"found": (6, 7), "missed": (1, 6), "false alarm": (2, 0), "not labelled": (5, 0), "rightly free": (1, 1)}
+    cells = {"found": (6, 7), "missed": (1, 6), "false alarm": (2, 0), "not labelled": (5, 0), "rightly none": (1, 1)}
     assert {name: pixel(picture, 3, *cell) for name, cell in cells.items()} == {name: bgr(ERRORS, name) for name in cells}
 
 

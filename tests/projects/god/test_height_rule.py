@@ -56,11 +56,12 @@ def test_the_lowest_point_is_looked_for_along_both_axes(grid):
     assert not HeightRule(wide)(far, wide.cell_of(far)).any()
 
 
-def test_the_window_holds_as_many_cells_as_its_side():
-    # 0.6 m are three cells of 0.2 m, which 0.6 / 0.2 = 2.9999999999999996 would make two.
-    grid = BevGrid(x_min_m=0.0, y_min_m=-0.1, cell_m=0.2, rows=1, cols=8)
-    points = np.array([(0.1, 0.0, -1.7), (0.7, 0.0, -1.0), (1.1, 0.0, -1.0)], np.float32)
-    assert np.flatnonzero(HeightRule(grid)(points, grid.cell_of(points))).tolist() == [3]
+@pytest.mark.parametrize(("cell_m", "reach"), [(0.2, 2), (0.05, 11), (0.4, 1)])
+def test_the_window_holds_the_cells_that_lie_wholly_in_it(cell_m, reach):
+    grid = BevGrid(x_min_m=0.0, y_min_m=-cell_m / 2, cell_m=cell_m, rows=1, cols=30)
+    for away, found in ((reach, [reach]), (reach + 1, [])):
+        points = np.array([(cell_m / 2, 0.0, -1.7), (cell_m * (away + 0.5), 0.0, -1.0)], np.float32)
+        assert np.flatnonzero(HeightRule(grid)(points, grid.cell_of(points))).tolist() == found
 
 
 def test_points_outside_the_grid_take_no_part(grid):
