@@ -26,6 +26,7 @@ QUICK_ARGUMENTS = {
     "conversion": ["--frames", "8000"],
     "data_release": ["--quick"],
     "quantization": ["--quick"],
+    "lidar": ["encoder", "--quick"],
 }
 """Benchmarks in the order in which they run, with the arguments of a quick one."""
 

@@ -26,6 +26,7 @@ def run_all(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
         ("evaluation", 2),
         ("data_release", 5),
         ("quantization", 15),
+        ("lidar", 2),
         ("index", 4),  # and two more where Hugging Face's package is installed
     ],
 )
