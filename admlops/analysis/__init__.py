@@ -4,7 +4,7 @@
 ``splits``             what is analysed: index files, release folders, repositories at a ref
 ``record_scan``        one stretch of records -> counts; runs in worker processes
 ``class_states``       what a label says about each class of its task
-``label_columns``      labels of one task, collected and counted; ``box_columns``, ``mask_columns``
+``label_columns``      labels of one task, collected and counted; ``box_columns``, ``mask_columns``, ``cloud_columns``
 ``read_pixels``        masks and pictures that a record names
 ``counts``             all counts of a source
 ``log_histogram``      quantiles in constant memory

@@ -234,6 +234,10 @@ def _near_duplicates(pictures: Pictures, threshold: int) -> _Findings:
     # One picture of each file and split, and of those with one hash a few of each split: what repeats endlessly costs little.
     _, members = np.unique(np.stack([pictures.contents, pictures.splits.astype(np.uint64)]), axis=1, return_index=True)
     members = np.sort(members)
+    # Records without a picture have a thumbnail of zeros.
+    members = np.concatenate([part[pictures.thumbs[part].any(axis=(1, 2))] for part in _parts(members, _THUMBS_AT_ONCE)])
+    if not len(members):
+        return findings
     hashes = np.concatenate([difference_hashes(pictures.thumbs[part]) for part in _parts(members, _THUMBS_AT_ONCE)])
     order = np.lexsort((pictures.splits[members], hashes))
     members, hashes = members[order], hashes[order]

@@ -45,7 +45,8 @@ def draw_plots(analysis: Analysis) -> dict[str, tuple[str, bytes]]:
         plots["images"] = ("Images that show a class, by source", _draw_images(analysis))
     if any(total.box_sizes.any() for total in totals.values()):
         plots["box_sizes"] = ("Shorter side of boxes in the network's input", _draw_box_sizes(analysis, totals))
-    plots["image_sizes"] = ("Image sizes", _draw_image_sizes(analysis, totals))
+    if any(total.image_sizes for total in totals.values()):
+        plots["image_sizes"] = ("Image sizes", _draw_image_sizes(analysis, totals))
     for split, total in totals.items():
         if total.position.any():
             plots[f"positions_{split}"] = (f"Where classes are in the image: {split}", _draw_positions(analysis, total))

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.analysis.box_columns import BoxColumns
+from admlops.analysis.cloud_columns import CloudColumns
 from admlops.analysis.counts import ClassLayout, SourceCounts
 from admlops.analysis.label_columns import LabelColumns
 from admlops.analysis.mask_columns import LaneColumns, MaskColumns
@@ -22,9 +23,11 @@ from admlops.analysis.thumbnail import THUMB_HW, make_thumbnail
 from admlops.data_release import JsonlIndex, RecordPlace
 from admlops.data_release.storage import DataPath
 from admlops.errors import RecordError
-from admlops.task_spec import TaskKind, TaskSpec
+from admlops.task_spec import LIDAR_TASKS, TaskKind, TaskSpec
 
 U64 = npt.NDArray[np.uint64]
+
+_NO_IMAGE = (0, 0)
 
 
 @dataclass(frozen=True)
@@ -73,8 +76,8 @@ class ScanResult:
         job: What was scanned; N = stop - start records.
         counts: Of these records.
         scenes: (N,) hash of ``attributes.scene``, 0 where there is none.
-        contents: (N,) hash of the image file's bytes; empty without ``read_images``.
-        thumbs: (N, 16, 18) uint8; empty without ``read_images``.
+        contents: (N,) hash of the image file's bytes, of the sweep's where there is no image; empty without ``read_images``.
+        thumbs: (N, 16, 18) uint8, zeros where there is no image; empty without ``read_images``.
     """
 
     job: ScanJob
@@ -108,7 +111,7 @@ def scan_records(job: ScanJob) -> ScanResult:
     for row, line in enumerate(range(job.start, job.stop)):
         record = index[line]
         where = RecordPlace(index, line)
-        h, w = image_hw[row] = _image_hw(record, where)
+        h, w = image_hw[row] = _image_hw(record)
         scene = record.get("attributes", {}).get("scene")
         if scene is not None:
             scenes[row] = hash_content(str(scene).encode("utf-8"))
@@ -117,13 +120,17 @@ def scan_records(job: ScanJob) -> ScanResult:
         for number, task in enumerate(layout.tasks):
             if task.name in labels:
                 if served[number]:
+                    if not h and task.name not in LIDAR_TASKS:
+                        raise _no_camera_record(record, task, where)
                     columns[number].add(row, labels[task.name], (int(h), int(w)), read_mask, where)
                 else:
                     counts.untagged[number] += 1
         if options.read_images:
-            path, content = read_file(source.base_dir, record["image"]["path"], "an image", "--no-images", where)
+            sensor, what = ("image", "an image") if h else ("lidar", "a sweep")
+            path, content = read_file(source.base_dir, record[sensor]["path"], what, "--no-images", where)
             contents[row] = hash_content(content)
-            thumbs[row] = make_thumbnail(content, (int(h), int(w)), path, where)
+            if h:
+                thumbs[row] = make_thumbnail(content, (int(h), int(w)), path, where)
     _finish(counts, columns, image_hw, options)
     return ScanResult(job, counts, scenes, contents, thumbs)
 
@@ -168,27 +175,31 @@ def _columns(layout: ClassLayout, number: int, base_dir: DataPath) -> LabelColum
         TaskKind.LANE: LaneColumns,
         TaskKind.SEMANTIC: MaskColumns,
     }
-    return kinds[task.kind](task, base_dir)
+    columns = CloudColumns if task.name in LIDAR_TASKS else kinds[task.kind]
+    return columns(task, base_dir)
 
 
-def _image_hw(record: dict[str, Any], where: object) -> tuple[int, int]:
+def _image_hw(record: dict[str, Any]) -> tuple[int, int]:
     image = record.get("image")
-    if image is None:
-        raise RecordError(
-            "not a camera record",
-            where=where,
-            expected="image {path, width, height}",
-            got=f"keys {', '.join(sorted(record))}",
-            remedy="analyse camera sources only",
-        )
-    return image["height"], image["width"]
+    return (image["height"], image["width"]) if image else _NO_IMAGE
+
+
+def _no_camera_record(record: dict[str, Any], task: TaskSpec, where: object) -> RecordError:
+    return RecordError(
+        f"not a camera record, although it labels {task.name}",
+        where=where,
+        expected="image {path, width, height}",
+        got=f"keys {', '.join(sorted(record))}",
+        remedy="name the image that the labels were drawn in",
+    )
 
 
 def _finish(counts: SourceCounts, columns: list[LabelColumns], image_hw: npt.NDArray[np.int64], options: ScanOptions) -> None:
     counts.records = len(image_hw)
     sizes, numbers = np.unique(image_hw, axis=0, return_counts=True)
     for (h, w), number in zip(sizes.tolist(), numbers.tolist(), strict=True):
-        counts.image_sizes[h, w] += number
+        if (h, w) != _NO_IMAGE:
+            counts.image_sizes[h, w] += number
     # float32, since only products of floats run on BLAS; counts stay far below 2^24.
     present = np.zeros((len(image_hw), len(counts.images)), dtype=np.float32)
     known = np.zeros_like(present)

@@ -24,7 +24,7 @@ from admlops.data_release.sample_counts import is_remote
 from admlops.data_release.schema import Kind, ReleaseEntry
 from admlops.data_release.storage.blob_cache import cached_blob
 from admlops.errors import AdmlopsError, DataReleaseError
-from admlops.task_spec import CAMERA_TASKS
+from admlops.task_spec import TASKS
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ def report_release(repo: str | Path, ref: str, out_dir: Path, *, kind: Kind = "r
 
 
 def _open_sources(release: TrainingRelease) -> tuple[OpenedSplits, dict[str, str]]:
-    specs = tuple(spec for spec in CAMERA_TASKS.values() if not release.tasks or spec.name in release.tasks)
+    specs = tuple(spec for spec in TASKS.values() if not release.tasks or spec.name in release.tasks)
     names = frozenset(spec.name for spec in specs)
     sources: list[Source] = []
     left_out = {}
@@ -105,7 +105,7 @@ def _open_sources(release: TrainingRelease) -> tuple[OpenedSplits, dict[str, str
         served = release.tasks_of(entry)
         tasks = names if served is None else names & served
         if not tasks:
-            left_out[entry.name] = "serves no camera task"
+            left_out[entry.name] = "serves none of the networks' tasks"
             continue
         try:
             sources += _open_source(release, entry, tasks)

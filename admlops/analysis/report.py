@@ -8,6 +8,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import orjson
 
 from admlops.analysis.analysis_run import Analysis
@@ -16,6 +17,7 @@ from admlops.analysis.html_report import render_html
 from admlops.analysis.plots import draw_plots
 from admlops.analysis.tables import Table, split_totals
 from admlops.errors import MachineError
+from admlops.task_spec import LIDAR_TASKS
 
 
 def write_report(
@@ -60,16 +62,20 @@ def describe(analysis: Analysis) -> list[str]:
         effective = sum(source.num_effective for source in sources)
         listed = f"{len(sources)} source" + ("s" if len(sources) > 1 else "")
         notes.append(f"{split}: {total.records:,} records in {listed}, {effective:,} samples an epoch.")
-    masks = sum(int(counts.masks.sum()) for counts in analysis.counts)
-    read = sum(int(counts.masks_read.sum()) for counts in analysis.counts)
+    in_images = np.array([task.name not in LIDAR_TASKS for task in analysis.layout.tasks])
+    masks = sum(int(counts.masks[in_images].sum()) for counts in analysis.counts)
+    read = sum(int(counts.masks_read[in_images].sum()) for counts in analysis.counts)
     if read < masks:
         notes.append(
             f"SAMPLED: {read:,} of {masks:,} masks were read; pixels, and images of classes that masks show, come from these."
         )
     if not options.read_images:
         notes.append("Pictures were not read: equal files and near duplicates were not looked for.")
-    h, w = options.resize_hw
-    notes.append(f"Network input: min_max_pairs {h}x{w} (h x w).")
+    if any(counts.masks[~in_images].any() for counts in analysis.counts):
+        notes.append("Labels of sweeps were counted, not looked into: their cells are made while training.")
+    if any(counts.image_sizes for counts in analysis.counts):
+        h, w = options.resize_hw
+        notes.append(f"Network input: min_max_pairs {h}x{w} (h x w).")
     return notes
 
 

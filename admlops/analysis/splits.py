@@ -10,7 +10,7 @@ from admlops.data_release import JsonlIndex, TrainingRelease, open_release
 from admlops.data_release.storage import DataPath
 from admlops.errors import ConfigError, DataReleaseError
 from admlops.project import find_in_project
-from admlops.task_spec import CAMERA_TASKS, TaskSpec, resolve_task
+from admlops.task_spec import TASKS, TaskSpec, resolve_task
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def open_splits(places: Sequence[SplitPlace], tasks: Sequence[str | TaskSpec] | 
 
     Args:
         places: The splits.
-        tasks: The tasks that the data is for; None for the camera network's tasks as far as the releases name them.
+        tasks: The tasks that the data is for; None for the networks' tasks as far as the releases name them.
 
     Returns:
         The sources and tasks.
@@ -129,16 +129,16 @@ def open_splits(places: Sequence[SplitPlace], tasks: Sequence[str | TaskSpec] | 
         specs = tuple(resolve_task(task) for task in tasks)
         needed = frozenset(spec.name for spec in specs)
     elif any(release is None or not release.tasks for release in releases):
-        specs, needed = tuple(CAMERA_TASKS.values()), frozenset(CAMERA_TASKS) & (named or frozenset())
+        specs, needed = tuple(TASKS.values()), frozenset(TASKS) & (named or frozenset())
     else:
-        specs = tuple(spec for spec in CAMERA_TASKS.values() if spec.name in (named or ()))
+        specs = tuple(spec for spec in TASKS.values() if spec.name in (named or ()))
         needed = frozenset(spec.name for spec in specs)
     if not specs:
         raise ConfigError(
             "no task to analyse",
-            expected=f"some of {', '.join(CAMERA_TASKS)}",
+            expected=f"some of {', '.join(TASKS)}",
             got=", ".join(sorted(named or ())) or "none",
-            remedy="this analysis knows camera tasks only",
+            remedy="name the tasks: --tasks",
         )
     sources = [
         source

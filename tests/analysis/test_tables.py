@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 from tiny_splits import boxes, camera, write_index, write_mask, write_release
 
-from admlops.analysis import ScanOptions, build_tables
+from admlops.analysis import Need, ScanOptions, build_tables, find_warnings
 from admlops.analysis.box_columns import cover_cells
 from admlops.analysis.mask_columns import sample_cells
 from admlops.analysis.record_scan import reads_mask
 from admlops.errors import ConfigError, DataReleaseError, RecordError
 
 MASKS = ScanOptions(read_images=False)
+PIXELS = ScanOptions(max_masks=0)
 
 
 def rows(analysis, name, **where):
@@ -197,11 +198,60 @@ def test_faults_are_named_with_their_line(tmp_path, analyse, labels, match):
     assert str(caught.value.where).startswith(f"{index}:2 ")
 
 
-def test_lidar_records_are_refused(tmp_path, analyse):
-    lidar = {"path": "x.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0.0, 0.0]}
-    index = write_index(tmp_path / "x.jsonl", [{"sample_id": "a", "lidar": lidar, "labels": {}}])
-    with pytest.raises(RecordError, match="not a camera record"):
-        analyse(train=index)
+def sweep(sample_id, **labels):
+    lidar = {"path": f"{sample_id}.bin", "dtype": "float32", "num_features": 4, "origin": [0.0, 0.0, 0.0]}
+    return {"sample_id": sample_id, "lidar": lidar, "labels": labels}
+
+
+def test_labels_of_sweeps_are_counted_but_not_read(tmp_path, analyse):
+    for name, content in {"a": b"x", "b": b"y", "c": b"x"}.items():
+        (tmp_path / f"{name}.bin").write_bytes(content)
+    box = {"boxes_3d": [[1, 2, 0, 4, 2, 1, 0]], "categories": ["obstacle"]}
+    points = {"point_labels": "a.label", "taxonomy": "semantic_kitti"}
+    areas = {"polygons": [[[0, 0], [9, 0], [9, 9]]], "categories": ["road or parking"]}
+    areas |= {"category_sets": {"road or parking": ["road", "parking"]}, "labelled_categories": ["road", "parking"]}
+    records = [
+        sweep("a", god_base=points, drivable_multi=areas),
+        sweep("b", god_base={"boxes_3d": [], "categories": []}),
+        sweep("c", god_base=box),
+    ]
+    release = write_release(tmp_path, sweeps=(records, ["god_base", "drivable_multi", "drivable_2cls"], 2))
+    analysis = analyse(MASKS, train=release)
+    (row,) = rows(analysis, "tasks", task="god_base")
+    assert (row["labelled"], row["effective"], row["empty"], row["masks"], row["masks_read"]) == (3, 6, 1, 3, 0)
+    (row,) = rows(analysis, "availability", **{"class": "obstacle"})
+    assert (row["labelled"], row["unknown"]) == (3, 0)
+    (row,) = rows(analysis, "availability", **{"class": "terrain"})
+    assert (row["labelled"], row["unknown"]) == (0, 3)
+    (row,) = rows(analysis, "set_instances")
+    assert (row["task"], row["set"], row["count"]) == ("drivable_multi", "road or parking", 1)
+    (row,) = rows(analysis, "instances", **{"class": "obstacle"})
+    assert (row["images"], row["pixels"]) == (None, None)
+    assert rows(analysis, "image_sizes") == []
+    warnings = [str(warning) for warning in find_warnings(analysis, Need(min_images=1))]
+    assert [warning for warning in warnings if "god_base" in warning] == []
+    assert any(warning.startswith("[A201] train, drivable_2cls") for warning in warnings)
+
+
+def test_sweeps_that_repeat_are_found_by_their_bytes(tmp_path, analyse):
+    for name, content in {"a": b"x", "b": b"y", "c": b"x"}.items():
+        (tmp_path / f"{name}.bin").write_bytes(content)
+    first = write_index(tmp_path / "first.jsonl", [sweep("a"), sweep("b")])
+    second = write_index(tmp_path / "second.jsonl", [sweep("c")])
+    overlap = analyse(PIXELS, train=first, val=second).overlaps[0]
+    assert (overlap.equal_files, overlap.near_duplicates, overlap.rejected) == (1, 0, 0)
+
+
+def test_malformed_labels_of_sweeps_are_named(tmp_path, analyse):
+    box = {"boxes_3d": [[1, 2, 0, 4, 2, 1, 0]], "categories": ["car"]}
+    for label, match in (
+        ({"god_base": box}, "god_base has no class 'car'"),
+        ({"god_base": {"mask": "a.png"}}, "god_base is a semantic task(.|\n)*point_labels or boxes_3d or polygons"),
+        ({"det_person": {"boxes": [], "categories": []}}, "not a camera record, although it labels det_person"),
+    ):
+        index = write_index(tmp_path / "x.jsonl", [sweep("a", **label)])
+        with pytest.raises(RecordError, match=match):
+            analyse(train=index)
 
 
 def test_splits_that_cannot_be_opened(tmp_path, analyse, two_sources):
@@ -211,7 +261,7 @@ def test_splits_that_cannot_be_opened(tmp_path, analyse, two_sources):
         analyse(train=write_index(tmp_path / "empty.jsonl", []))
     with pytest.raises(ConfigError, match="unknown task 'det_persn'"):
         analyse(train=two_sources, tasks=["det_persn"])
-    lidar_only = write_release(tmp_path / "lidar", sweeps=([camera("a")], ["god_base"], 1))
+    lidar_only = write_release(tmp_path / "lidar", sweeps=([camera("a")], ["det3d"], 1))
     with pytest.raises(ConfigError, match="no task to analyse"):
         analyse(train=lidar_only)
 
