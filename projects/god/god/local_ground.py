@@ -86,7 +86,7 @@ def estimate_ground(grid: BevGrid, xyz: Floats) -> Bools:
 
     The lowest point of each 1 m cell counts where at least three of the 24 cells around it have theirs at its height, give or
     take 0.1 m and a slope of 15 %: that leaves out reflections below the ground, and foliage. It is ground unless it stands
-    out of such a slope around another one within 4 m; points less than ``GROUND_BAND_M`` above are ground too. Flat things
+    out of such a slope around another one within 4 m; points less than ``GROUND_BAND_M`` from that are ground too. Flat things
     lower than that (a board, a low kerb) pass as ground.
 
     Args:
@@ -105,7 +105,7 @@ def estimate_ground(grid: BevGrid, xyz: Floats) -> Bools:
     for _ in range(2):
         surface = _erode_with_cone(surface)
     above: npt.NDArray[np.float64] = z - np.append(surface.ravel(), np.nan)[cell]
-    return above < GROUND_BAND_M
+    return np.abs(above) < GROUND_BAND_M
 
 
 def ground_cells(grid: BevGrid) -> BevGrid:

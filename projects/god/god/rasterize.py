@@ -320,17 +320,21 @@ def _one_a_cell(grid: BevGrid, ends_xyz: npt.NDArray[np.floating[Any]]) -> npt.N
 
 
 def fill_polygon(grid: BevGrid, corners: Polygon) -> Bools:
-    """Find the cells of a polygon.
+    """Find the cells whose centre lies in a polygon. OpenCV's ``fillPoly`` also fills what the border touches, unevenly.
 
     Args:
         grid: Of the cells.
-        corners: (K, 2) x, y, m.
+        corners: (K, 2) x, y, m; where the border crosses itself, inside and outside change places.
 
     Returns:
-        (rows, cols) bool, cells whose centre lies inside or within half a cell of the border.
+        (rows, cols) bool.
     """
-    # OpenCV counts from the centre of a pixel, in sixteenths here; far corners would overflow its integers.
-    px = np.clip(grid.to_px(corners) - 0.5, -1e6, 1e6)
-    filled = np.zeros(grid.shape, dtype=np.uint8)
-    cv2.fillPoly(filled, [np.round(px * 16).astype(np.int32)], 1, shift=4)
-    return filled.astype(bool)
+    start = grid.to_px(corners) - 0.5  # of centres: cell i is at i
+    stop = np.roll(start, -1, axis=0)
+    rows = np.arange(grid.rows)
+    edge, row = np.nonzero((start[:, 1, None] <= rows) != (stop[:, 1, None] <= rows))
+    along = (row - start[edge, 1]) / (stop[edge, 1] - start[edge, 1])
+    first_col = np.ceil(start[edge, 0] + along * (stop[edge, 0] - start[edge, 0])).clip(0, grid.cols).astype(np.int64)
+    num_crossings = np.bincount(row * (grid.cols + 1) + first_col, minlength=grid.rows * (grid.cols + 1))
+    inside: Bools = np.cumsum(num_crossings.reshape(grid.rows, grid.cols + 1)[:, :-1], axis=1) % 2 == 1
+    return inside
