@@ -92,6 +92,22 @@ def test_metainfo_is_plain_and_complete(release: Path) -> None:
     assert type(metainfo["tasks"]["det_person"]["kind"]) is str
 
 
+def test_a_record_may_show_an_image_a_sweep_or_both(tmp_path: Path) -> None:
+    points = {"point_labels": "s.label", "taxonomy": "rendered"}
+    lidar = {"path": "s.bin", "dtype": "float32", "num_features": 4, "origin": [0, 0, 0]}
+    camera = make_record("camera", "x.jpg", HW, {"drivable_2cls": {"mask": "m.png"}})
+    sweep = {"sample_id": "sweep", "lidar": lidar, "labels": {"god_base": points, "drivable_2cls": points, "god_hd": points}}
+    both = {**camera, "sample_id": "both", "lidar": lidar}
+    tasks = ["god_base", "drivable_2cls"]
+    root = write_release(tmp_path, [{"name": "one", "records": [camera, sweep, both], "task_tags": tasks}], tasks)
+    dataset = ReleaseDataset({"root": str(root)}, tasks)
+    shown = [{key: sample[key] for key in ("image", "lidar") if key in sample} for sample in map(dataset.read_sample, range(3))]
+    assert shown == [{"image": camera["image"]}, {"lidar": lidar}, {"image": camera["image"], "lidar": lidar}]
+    # Read ahead from a store: one file of labels, though two tasks need it, and none for a task that nobody asked for.
+    ahead = [[path.name for path in dataset._paths_of(i)] for i in range(3)]
+    assert ahead == [["x.jpg", "m.png"], ["s.bin", "s.label"], ["x.jpg", "s.bin", "m.png"]]
+
+
 def test_wrong_tasks_are_refused(release: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'det_person'"):
         ReleaseDataset({"root": str(release)}, ["det_persons"])

@@ -127,7 +127,7 @@ def test_tasks_share_the_file_of_labels(tmp_path):
 @pytest.mark.parametrize(
     ("task", "label", "message"),
     [
-        ("god_base", RENDERED | {"point_labels": "short.label"}, "do not match the sweep.*index.*1602 integers of 32.*7 integers"),
+        ("god_base", RENDERED | {"point_labels": "short.label"}, "match the sweep.*index.*1602 integers of 32.*7 integers"),
         ("god_base", RENDERED | {"taxonomy": "nuscenes_lidarseg"}, "do not match.*of 8 bits.*6408 integers"),
         ("god_base", RENDERED | {"taxonomy": "semantic_kitti"}, "label 6 has no meaning.*index.*sweep.label"),
         ("god_base", RENDERED | {"taxonomy": "renderd"}, "unknown taxonomy.*index.*'rendered'"),
@@ -344,8 +344,8 @@ def test_a_release_of_sweeps(tmp_path):
     lidar = write_sweep(tmp_path, points, labels)
     record = {"sample_id": "s", "lidar": lidar, "labels": {"god_base": RENDERED, "drivable_2cls": RENDERED}}
     steps = [LoadPoints, LoadBevEvidence, SanitizePoints, RandomBevAffine, RandomIntensity, RandomPointDrop]
-    pipeline = [dict(type=step) for step in steps] + [
-        dict(type=step, grid=FIELDS) for step in (RasterizeBevLabels, PackBevInputs)
+    pipeline = [{"type": step} for step in steps] + [
+        {"type": step, "grid": FIELDS} for step in (RasterizeBevLabels, PackBevInputs)
     ]
     root = write_lidar_release(tmp_path, record)
     dataset = ReleaseDataset({"root": str(root)}, ["god_base"], pipeline, seed=3)
