@@ -62,7 +62,7 @@ def hash_sources(folder: Path, *versions: str) -> str:
 
     Args:
         folder: A package; its subpackages do not count.
-        versions: Of libraries that the files' bytes depend on.
+        *versions: Of libraries that the files' bytes depend on.
 
     Returns:
         Hexadecimal digest.
