@@ -140,7 +140,7 @@ def test_polygons_agree_with_labelled_points(release: Path) -> None:
     (source,) = [source for source in TRAIN_SOURCES if source.has_boxes]
     for seed in range(6):
         rng = np.random.default_rng([2, seed])
-        scene = sample_scene(TRAIN, rng)
+        scene = sample_scene(TRAIN, seed, rng)
         sweep = scene.sweep(rng)
         label = make_lidar_labels(source, scene, sweep, "")["drivable_2cls"]
         classes = sweep.labels_N & 0xFFFF

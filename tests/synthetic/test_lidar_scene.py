@@ -15,7 +15,7 @@ NUM_SCENES = 12
 
 
 def draw(domain: Domain, seed: int) -> Scene:
-    return sample_scene(domain, np.random.default_rng([5, seed]))
+    return sample_scene(domain, seed, np.random.default_rng([5, seed]))
 
 
 @pytest.fixture(scope="module")
@@ -113,6 +113,14 @@ def test_validation_has_heights_that_training_lacks(scenes: list[Scene]) -> None
     held_out = [scene.sensor.height_m for scene in scenes[NUM_SCENES:]]
     assert not any(1.8 < height < 1.9 for height in trained)
     assert all(1.8 <= height <= 1.9 for height in held_out)
+
+
+def test_streets_and_sensors_take_turns() -> None:
+    scenes = [draw(VAL, number) for number in range(18)]
+    streets = Counter(scene.street for scene in scenes)
+    assert streets == {"urban": 6, "suburb": 3, "highway": 3, "rural": 3, "yard": 3}
+    # Two of the three sensors have 64 beams, and each street meets all three.
+    assert Counter(len(scene.sensor.elevation_rad) for scene in scenes if scene.street == "rural") == {64: 2, 32: 1}
 
 
 def test_a_sensor_has_the_errors_of_its_range() -> None:

@@ -18,8 +18,8 @@ class Domain:
 
     Attributes:
         name: train or val.
-        sensors: Layouts of sensors, equally likely.
-        streets: Layouts of streets, equally likely.
+        sensors: Layouts of sensors, which take turns.
+        streets: Layouts of streets, which take turns.
         counts: Street to kind of object to the least and the largest number of them.
         num_debris: Least and largest number of pieces of debris.
     """

@@ -121,7 +121,7 @@ def _plan_jobs(folder: Path, split: str, total: int, seed: int) -> list[_Job]:
 def _render_job(job: _Job) -> dict[str, Any]:
     """Render one sweep, write its files and return its record and what is counted."""
     rng = np.random.default_rng([job.seed, 0 if job.split == "train" else 1, job.position])
-    scene = sample_scene(_SPLITS[job.split][0], rng)
+    scene = sample_scene(_SPLITS[job.split][0], job.number, rng)
     sweep = scene.sweep(rng)
     name, source = f"{job.number:04d}", job.source
     origin = sensor_origin(source, scene)

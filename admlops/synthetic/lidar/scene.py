@@ -64,18 +64,21 @@ class Scene:
         return [item.kind for item in self.objects if item.instance > 0 and item.instance in seen]
 
 
-def sample_scene(domain: Domain, rng: Rng) -> Scene:
+def sample_scene(domain: Domain, number: int, rng: Rng) -> Scene:
     """Draw a scene.
 
     Args:
         domain: What it is drawn from.
+        number: Of the scene; streets and sensors take turns, so that a small set holds all of them.
         rng: All chance comes from it.
 
     Returns:
         The scene.
     """
-    sensor = sample_sensor(domain.sensors[int(rng.integers(len(domain.sensors)))], rng)
-    street = domain.streets[int(rng.integers(len(domain.streets)))]
+    turn, place = divmod(number, len(domain.streets))
+    street = domain.streets[place]
+    # Every street meets every sensor, in turns that differ from street to street.
+    sensor = sample_sensor(domain.sensors[(turn + place) % len(domain.sensors)], rng)
     crowd = _Crowd(sample_ground(street, sensor.height_m, rng), rng)
     counts = domain.counts[street.name]
     _put_ego(crowd)
