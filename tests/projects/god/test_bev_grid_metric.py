@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -60,6 +61,9 @@ def test_distance_bins_are_of_the_cell_centres_from_the_sensor():
     moved, _ = measure(grid_of(1, 12, 5.0), make_sweep(gt, pred, origin=(10.0, 0.0, 1.8)))
     assert moved["0-10m/num_labelled_cells"] == 2
     assert moved["10-20m/num_labelled_cells"] == 2
+    # One 9 m beside the row at x = 17.5 m has none nearer than 10 m: 22.5 m is sqrt(5 ** 2 + 9 ** 2) = 10.3 m away.
+    beside, _ = measure(grid_of(1, 12, 5.0), make_sweep(gt, pred, origin=(17.5, 9.0, 1.8)))
+    assert beside["0-10m/num_labelled_cells"] == 0
 
 
 def test_best_f1_is_the_highest_over_all_thresholds():
@@ -84,6 +88,12 @@ def test_objects_are_instances_where_numbered_and_components_elsewhere():
     numbered, _ = measure(grid_of(4, 6), make_sweep(gt, pred, object_id=drawing("779900", *["000000"] * 3)))
     assert numbered["num_objects"] == 4
     assert numbered["object_recall_any"] == numbered["object_recall_50"] == 2 / 4
+
+
+def test_components_do_not_reach_through_instances():
+    found, _ = measure(grid_of(1, 4), make_sweep(drawing("####"), drawing("#..."), object_id=drawing("0770")))
+    assert found["num_objects"] == 3
+    assert found["object_recall_any"] == 1 / 3
 
 
 def test_an_object_is_half_found_from_half_of_its_cells_that_count():
@@ -111,9 +121,9 @@ def test_size_classes_and_small_objects_within_25_m():
     ids[0, :2] = 4
     listed, _ = measure(grid_of(8, 18, 0.25), make_sweep(gt, gt, object_id=ids, sizes_m={4: 2.5, 8: 0.1}))
     assert [listed[f"{size}/num_objects"] for size in ("small", "medium", "large")] == [1, 2, 2]
-    # The nearest cell of an object decides, strictly: centres at 24.9 and 25.0 m.
+    # The nearest cell of an object decides, and 25 m are not within 25 m: centres at 24 and 25 m.
     far = drawing("#...#")
-    near, _ = measure(grid_of(1, 5, 0.25, x_min_m=24.775), make_sweep(far, far))
+    near, _ = measure(grid_of(1, 5, 0.25, x_min_m=23.875), make_sweep(far, far))
     assert (near["small/num_objects"], near["small_25m/num_objects"], near["20-30m/num_objects"]) == (2, 1, 2)
 
 
@@ -132,6 +142,9 @@ def test_false_objects_are_components_of_two_cells_that_touch_no_dilated_obstacl
         "...###..",  # the ignored cell cuts it into single cells
         "##.....#",  # two cells; a single one
     )
+    # Cells that meet at their corners are one component.
+    corners, _ = measure(grid_of(2, 4), make_sweep(np.zeros((2, 4)), drawing("#...", ".#..")))
+    assert corners["num_false_objects"] == 1
     found, _ = measure(grid_of(5, 8), make_sweep(gt, pred))
     assert found["num_false_objects"] == 1
     # Row 4 lies at y = 2, the corridor is |y| < 1.5 m.
@@ -144,16 +157,19 @@ def test_false_objects_are_components_of_two_cells_that_touch_no_dilated_obstacl
 
 
 def test_the_corridor_ends_at_its_limits():
-    gt = np.zeros((4, 70), int)
-    pred = np.zeros_like(gt)
-    pred[0, 10:12] = 1  # y = -1.5 m: beside
-    pred[1, 58:60] = 1  # x = 29 and 30 m: one cell within
-    pred[3, 60:62] = 1  # y = 1.5 m, beyond
-    grid = grid_of(4, 70, 1.0)
-    grid = type(grid)(x_min_m=-29.5, y_min_m=-2.0, cell_m=1.0, rows=4, cols=70)
-    found, _ = measure(grid, make_sweep(gt, pred))
-    assert found["num_false_objects"] == 3
-    assert found["num_false_objects_corridor"] == 1
+    # Rows at y = -1.5, -0.5, 0.5, 1.5 m; column c at x = c - 29 m.
+    grid = replace(grid_of(4, 70), x_min_m=-29.5)
+    pred = np.zeros(grid.shape, int)
+    pred[0, 40:42] = pred[3, 50:52] = 1  # 1.5 m beside is out
+    pred[1, 26:28] = pred[2, 59:61] = 1  # behind, and at x = 30 and 31 m
+    assert measure(grid, make_sweep(np.zeros(grid.shape), pred))[0]["num_false_objects_corridor"] == 0
+    pred[1, 28] = 1  # x = -1 m
+    pred[1, 29] = 1  # x = 0 m: one cell is enough
+    found, _ = measure(grid, make_sweep(np.zeros(grid.shape), pred))
+    assert (found["num_false_objects"], found["num_false_objects_corridor"]) == (4, 1)
+    pred[2, 58] = 1  # x = 29 m
+    found, _ = measure(grid, make_sweep(np.zeros(grid.shape), pred))
+    assert (found["num_false_objects"], found["num_false_objects_corridor"]) == (4, 2)
 
 
 def test_what_a_source_does_not_annotate_does_not_count():
