@@ -141,6 +141,9 @@ def test_a_missing_config_is_refused_with_the_nearest():
     with pytest.raises(ConfigError, match="no such config") as caught:
         load_config("configs/4pe_resize/multitsk.py")
     assert "configs/4pe_resize/multitask.py" in str(caught.value)
+    with pytest.raises(ConfigError, match="no such config") as caught:
+        load_config("projects/god/configs/multi_tsk.py")
+    assert "projects/god/configs/multi_task.py" in str(caught.value)
 
 
 def test_a_step_replaces_values_and_names_checkpoints():
@@ -181,3 +184,9 @@ def test_a_misspelled_value_of_quantization_is_refused(option, nearest):
 def test_hooks_may_be_switched_off():
     cfg = load_config(MULTITASK, {"default_hooks.checkpoint": None})
     assert cfg.default_hooks.checkpoint is None
+
+
+def test_a_config_of_a_package_that_is_not_installed_says_so(config_file):
+    with pytest.raises(ConfigError, match="needs the package 'not_there'") as caught:
+        load_config(config_file('custom_hooks = [dict(type="not_there.Hook")]'))
+    assert "docs/install.md" in str(caught.value)

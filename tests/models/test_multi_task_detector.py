@@ -221,6 +221,14 @@ def test_padding_shows_no_pixel_of_the_original():
     assert original[:, 90:].unique().tolist() == [255]
 
 
+def test_what_else_a_pixel_carries_stays_where_the_input_is_the_original():
+    meta = {"ori_shape": (40, 90), "img_shape": (40, 90), "input_from_original": np.eye(3)}
+    found = PixelData(data=torch.ones(1, 64, 96, dtype=torch.uint8), score=torch.rand(1, 64, 96))
+    original = to_original(found, meta, (64, 96))
+    assert torch.equal(original.data, found.data[:, :40, :90])
+    assert torch.equal(original.score, found.score[:, :40, :90])
+
+
 def test_mask_of_a_mirrored_input_comes_back():
     mask = np.arange(12, dtype=np.uint8).reshape(3, 4)
     mirror = np.array([[-1.0, 0, 4], [0, 1, 0], [0, 0, 1]])

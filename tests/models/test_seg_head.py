@@ -76,6 +76,19 @@ def test_lane_foreground_weighs_more():
     assert logits.grad[0, 0, 1, 1].item() == pytest.approx(-0.8 / 25)
 
 
+def test_a_label_may_weigh_its_pixels():
+    mask = torch.zeros(HW)
+    mask[:, :8] = 1
+    sample = seg_sample(SEG, 0, mask=mask)
+    head, _ = make_head(SEG)
+    plain = head.make_targets([sample], HW)
+    sample.gt.seg_default.sem_seg.weight = 1 + 2 * mask[None]
+    weighed = head.make_targets([sample], HW)
+    # The loss sees every other pixel: 8 x 8, half of them three times.
+    assert torch.equal(weighed.weights[0], (1 + 2 * mask)[::2, ::2])
+    assert (plain.normalizers[0], weighed.normalizers[0]) == (64, 128)
+
+
 def test_dice_of_a_lane_is_zero_where_it_is_found_and_ignores_absent_classes():
     mask = torch.zeros(HW)
     mask[:, :8] = 2
