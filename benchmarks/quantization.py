@@ -47,7 +47,7 @@ from admlops.deploy.backends import open_backend
 from admlops.deploy.export import export
 from admlops.deploy.parity import compare
 from admlops.engine.config import load_config
-from admlops.engine.deploy import check_export
+from admlops.engine.deploy import camera_check, check_export
 from admlops.engine.rungs import ExportableNetwork
 from admlops.engine.steps import build_network, shape_network, state_of_step
 from admlops.models.detectors import MultiTaskDetector
@@ -169,7 +169,7 @@ def export_time(networks: Networks) -> Iterator[Figure]:
             contract = network.contract(networks.geometry)
             path = export(network.graph, contract, Path(folder, "network.onnx"), target)
             written_s = time.process_time() - start_s
-            check_export(network, contract, path, target)
+            check_export(network, contract, path, target, camera_check(network, contract))
             seconds = time.process_time() - start_s
         yield Figure(f"export for {runtime}, CPU s", f"written after {written_s:.1f} s, compared after", seconds, 60)
 

@@ -4,7 +4,8 @@ May import everything below ``engine``. A runtime is imported inside its own bac
 without any of them.
 """
 
-from admlops.deploy.contract import Contract, Geometry, make_contract
+from admlops.deploy.contract import Contract, make_contract
+from admlops.deploy.input_geometry import Geometry
 from admlops.deploy.prediction import Detections, Prediction, SegmentationMask
 from admlops.deploy.predictor import Predictor, read_image
 

@@ -6,12 +6,13 @@ JSON under one key of the ONNX metadata, so that a file needs neither a config n
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
-from admlops.datasets.transforms.geometry import PAD_PIXEL
+from admlops.deploy.input_geometry import Geometry, MapGeometry, geometry_json, read_geometry, read_map_geometry
+from admlops.deploy.json_fields import ShapeError, read_all, read_fields, typed
 from admlops.deploy.postprocess import describe_outputs, describe_raw_outputs
 from admlops.errors import AdmlopsError, ExportError
 from admlops.quantization.network_graph import Grid, NetworkGraph
@@ -21,26 +22,7 @@ from admlops.task_spec import TaskKind, TaskSpec
 METADATA_KEY = "admlops"
 VERSION = 1
 
-_IMAGE = MappingProxyType({"name": "image", "dtype": "uint8", "layout": "1HWC", "channels": "BGR"})
 _SEVEN_BITS = 63
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """From the camera's image to the network's input: the arguments of ``datasets.transforms.ExportGeometry``.
-
-    Attributes:
-        original_hw: Height and width of the camera's image, px.
-        input_hw: Height and width of the network's input, px.
-        pyramid_step: Halvings of the image.
-        place_yx: Parts of the superfluous rows and columns that are cut above and on the left; None cuts above only.
-    """
-
-    original_hw: tuple[int, int]
-    input_hw: tuple[int, int]
-    pyramid_step: int = 1
-    place_yx: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -107,19 +89,19 @@ class Quantization:
 class Contract:
     """All that a runtime needs to know of a file.
 
-    The image is uint8 (1, H, W, 3) BGR after the geometry, unchanged otherwise: the graph subtracts and divides itself.
+    An image is uint8 (1, H, W, 3) BGR after the geometry, unchanged otherwise: the graph subtracts and divides itself.
 
     Attributes:
         branches: One a task, in the order of the network.
         outputs: What each output of the graph means, by its name.
-        geometry: From the camera's image to the input.
+        geometry: From the camera's image to the input; or the map of features and where it lies.
         quantization: Its integers; None of a network in floats.
         lineage: What it was made of, see ``engine.lineage.derived_lineage``; JSON values.
     """
 
     branches: tuple[BranchContract, ...]
     outputs: Mapping[str, str]
-    geometry: Geometry
+    geometry: Geometry | MapGeometry
     quantization: Quantization | None = None
     lineage: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
 
@@ -127,6 +109,22 @@ class Contract:
     def decoded(self) -> bool:
         """Whether the graph decodes its raw outputs itself."""
         return all(name in self.outputs for branch in self.branches for name in describe_outputs(branch.spec))
+
+    @property
+    def camera(self) -> Geometry:
+        """The geometry of a network that reads pictures.
+
+        Raises:
+            ExportError: It reads something else.
+        """
+        if isinstance(self.geometry, Geometry):
+            return self.geometry
+        raise ExportError(
+            "the file reads no pictures",
+            expected="input image",
+            got=", ".join(each.name for each in self.geometry.inputs),
+            remedy="run it with the predictor of the project that exported it",
+        )
 
     def to_json(self) -> str:
         """Write the contract.
@@ -136,8 +134,7 @@ class Contract:
         """
         document = {
             "version": VERSION,
-            "image": dict(_IMAGE),
-            "geometry": {**asdict(self.geometry), "pad_pixel": PAD_PIXEL},
+            **geometry_json(self.geometry),
             "branches": [_branch_json(branch) for branch in self.branches],
             "outputs": dict(self.outputs),
             "quantization": None if self.quantization is None else _quantization_json(self.quantization),
@@ -161,7 +158,7 @@ class Contract:
         """
         try:
             return _read_contract(json.loads(text))
-        except (_ShapeError, AdmlopsError, ValueError) as error:
+        except (ShapeError, AdmlopsError, ValueError) as error:
             raise ExportError(
                 "the file's description of itself cannot be used",
                 where=where,
@@ -198,7 +195,7 @@ class Contract:
 def make_contract(
     specs: Mapping[str, OutputSpec],
     allowed: Mapping[str, Sequence[bool]],
-    geometry: Geometry,
+    geometry: Geometry | MapGeometry,
     graph: NetworkGraph,
     lineage: Mapping[str, Any] | None = None,
     *,
@@ -209,7 +206,7 @@ def make_contract(
     Args:
         specs: Of the branches, by name (``MultiTaskDetector.output_specs``).
         allowed: (K,) channels that may be predicted (``Branch.allowed_classes``), by branch.
-        geometry: From the camera's image to the input.
+        geometry: From the camera's image to the input, or of the map of features.
         graph: The network.
         lineage: What it was made of.
         decoded: Whether the graph shall decode its raw outputs, or give them as they are.
@@ -246,127 +243,80 @@ def _quantization_json(quantization: Quantization) -> dict[str, Any]:
     }
 
 
-class _ShapeError(Exception):
-    """Something of the document is not as it has to be; says what, by its path."""
-
-
 def _read_contract(document: Any) -> Contract:
     version = document.get("version") if isinstance(document, dict) else None
     if version != VERSION:
-        raise _ShapeError(f"version {version!r}")
-    names = ("version", "image", "geometry", "branches", "outputs", "quantization", "lineage")
-    _, image, geometry, branches, outputs, quantization, lineage = _fields(document, "contract", names)
-    if image != _IMAGE:
-        raise _ShapeError(f"image: {image!r} instead of {dict(_IMAGE)!r}")
+        raise ShapeError(f"version {version!r}")
+    given = "inputs" if "inputs" in document else "image"
+    names = ("version", given, "geometry", "branches", "outputs", "quantization", "lineage")
+    _, inputs, geometry, branches, outputs, quantization, lineage = read_fields(document, "contract", names)
     return Contract(
-        _all(branches, "branches", _read_branch),
-        {name: _typed(text, f"outputs.{name}", str) for name, text in _typed(outputs, "outputs", dict).items()},
-        _read_geometry(geometry),
+        read_all(branches, "branches", _read_branch),
+        {name: typed(text, f"outputs.{name}", str) for name, text in typed(outputs, "outputs", dict).items()},
+        read_geometry(inputs, geometry) if given == "image" else read_map_geometry(inputs, geometry),
         None if quantization is None else _read_quantization(quantization),
-        _typed(lineage, "lineage", dict),
-    )
-
-
-def _read_geometry(value: Any) -> Geometry:
-    names = ("original_hw", "input_hw", "pyramid_step", "place_yx", "pad_pixel")
-    original, input_, step, place, pad = _fields(value, "geometry", names)
-    if pad != PAD_PIXEL:
-        raise _ShapeError(f"geometry.pad_pixel: {pad!r} instead of {PAD_PIXEL}")
-    return Geometry(
-        _pair(original, "geometry.original_hw", int),
-        _pair(input_, "geometry.input_hw", int),
-        _typed(step, "geometry.pyramid_step", int),
-        None if place is None else _pair(place, "geometry.place_yx", float),
+        typed(lineage, "lineage", dict),
     )
 
 
 def _read_branch(value: Any, path: str) -> BranchContract:
     names = ("task", "tensors", "decoding", "parameters", "allowed")
-    task, tensors, decoding, parameters, allowed = _fields(value, path, names)
+    task, tensors, decoding, parameters, allowed = read_fields(value, path, names)
     numbers = {
-        name: _typed(number, f"{path}.parameters.{name}", float)
-        for name, number in _typed(parameters, f"{path}.parameters", dict).items()
+        name: typed(number, f"{path}.parameters.{name}", float)
+        for name, number in typed(parameters, f"{path}.parameters", dict).items()
     }
     spec = OutputSpec(
         _read_task(task, f"{path}.task"),
-        _all(tensors, f"{path}.tensors", _read_tensor),
-        _typed(decoding, f"{path}.decoding", str),
+        read_all(tensors, f"{path}.tensors", _read_tensor),
+        typed(decoding, f"{path}.decoding", str),
         MappingProxyType(numbers),
     )
-    return BranchContract(spec, _all(allowed, f"{path}.allowed", lambda each, where: _typed(each, where, bool)))
+    return BranchContract(spec, read_all(allowed, f"{path}.allowed", lambda each, where: typed(each, where, bool)))
 
 
 def _read_task(value: Any, path: str) -> TaskSpec:
-    name, kind, classes, palette = _fields(value, path, ("name", "kind", "classes", "palette"))
+    name, kind, classes, palette = read_fields(value, path, ("name", "kind", "classes", "palette"))
 
     def read_color(color: Any, where: str) -> tuple[int, int, int]:
-        red, green, blue = _all(color, where, lambda each, at: _typed(each, at, int))
+        red, green, blue = read_all(color, where, lambda each, at: typed(each, at, int))
         return red, green, blue
 
     return TaskSpec(
-        _typed(name, f"{path}.name", str),
+        typed(name, f"{path}.name", str),
         TaskKind(kind),
-        _all(classes, f"{path}.classes", lambda each, where: _typed(each, where, str)),
-        _all(palette, f"{path}.palette", read_color),
+        read_all(classes, f"{path}.classes", lambda each, where: typed(each, where, str)),
+        read_all(palette, f"{path}.palette", read_color),
     )
 
 
 def _read_tensor(value: Any, path: str) -> TensorSpec:
-    name, channels, stride, scale = _fields(value, path, ("name", "channels", "stride", "scale"))
+    name, channels, stride, scale = read_fields(value, path, ("name", "channels", "stride", "scale"))
     return TensorSpec(
-        _typed(name, f"{path}.name", str),
-        _typed(channels, f"{path}.channels", int),
-        _typed(stride, f"{path}.stride", int),
-        _typed(scale, f"{path}.scale", float),
+        typed(name, f"{path}.name", str),
+        typed(channels, f"{path}.channels", int),
+        typed(stride, f"{path}.stride", int),
+        typed(scale, f"{path}.scale", float),
     )
 
 
 def _read_quantization(value: Any) -> Quantization:
     names = ("weight_bits", "relu_range", "rounding", "power_of_two", "grids")
-    bits, relu_range, rounding, power_of_two, grids = _fields(value, "quantization", names)
-    is_power = _typed(power_of_two, "quantization.power_of_two", bool)
+    bits, relu_range, rounding, power_of_two, grids = read_fields(value, "quantization", names)
+    is_power = typed(power_of_two, "quantization.power_of_two", bool)
 
     def read_grid(grid: Any, path: str) -> Grid:
-        step, low, high = _fields(grid, path, ("exponent" if is_power else "scale", "low", "high"))
-        scale = 2.0 ** _typed(step, path, int) if is_power else _typed(step, path, float)
-        return Grid(scale, _typed(low, f"{path}.low", int), _typed(high, f"{path}.high", int))
+        step, low, high = read_fields(grid, path, ("exponent" if is_power else "scale", "low", "high"))
+        scale = 2.0 ** typed(step, path, int) if is_power else typed(step, path, float)
+        return Grid(scale, typed(low, f"{path}.low", int), typed(high, f"{path}.high", int))
 
     return Quantization(
-        _typed(bits, "quantization.weight_bits", int),
-        _typed(relu_range, "quantization.relu_range", str),
-        _typed(rounding, "quantization.rounding", str),
+        typed(bits, "quantization.weight_bits", int),
+        typed(relu_range, "quantization.relu_range", str),
+        typed(rounding, "quantization.rounding", str),
         is_power,
         {
             name: read_grid(grid, f"quantization.grids.{name}")
-            for name, grid in _typed(grids, "quantization.grids", dict).items()
+            for name, grid in typed(grids, "quantization.grids", dict).items()
         },
     )
-
-
-def _fields(value: Any, path: str, names: Sequence[str]) -> list[Any]:
-    fields = _typed(value, path, dict)
-    if missing := [name for name in names if name not in fields]:
-        raise _ShapeError(f"{path} lacks {', '.join(missing)}")
-    if unknown := [name for name in fields if name not in names]:
-        raise _ShapeError(f"{path} has unknown {', '.join(unknown)}")
-    return [fields[name] for name in names]
-
-
-def _typed(value: Any, path: str, kind: type[_T]) -> _T:
-    # JSON writes 1.0 as it is, but other writers may not; and True is an int in Python only.
-    if kind is float and type(value) is int:
-        value = float(value)
-    if type(value) is not kind:
-        raise _ShapeError(f"{path}: {value!r} instead of {kind.__name__}")
-    return value
-
-
-def _all(value: Any, path: str, read: Callable[[Any, str], _T]) -> tuple[_T, ...]:
-    return tuple(read(each, f"{path}[{index}]") for index, each in enumerate(_typed(value, path, list)))
-
-
-def _pair(value: Any, path: str, kind: type[_T]) -> tuple[_T, _T]:
-    pair = _all(value, path, lambda each, where: _typed(each, where, kind))
-    if len(pair) != 2:
-        raise _ShapeError(f"{path}: {len(pair)} values instead of 2")
-    return pair[0], pair[1]

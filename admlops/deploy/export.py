@@ -7,7 +7,7 @@ from pathlib import Path
 from admlops.deploy.backends.tensorrt_backend import check_tensorrt_rules
 from admlops.deploy.contract import Contract
 from admlops.deploy.onnx_file import make_metadata, write_model
-from admlops.deploy.onnx_writer import to_onnx
+from admlops.deploy.onnx_writer import Encode, to_onnx
 from admlops.deploy.postprocess import decode_in_graph
 from admlops.deploy.processor import check_weight_bits
 from admlops.errors import ExportError
@@ -15,7 +15,13 @@ from admlops.quantization.network_graph import NetworkGraph
 
 
 def export(
-    network: NetworkGraph, contract: Contract, path: str | Path, target: str, *, target_has_vnni: bool | None = None
+    network: NetworkGraph,
+    contract: Contract,
+    path: str | Path,
+    target: str,
+    *,
+    encode: Encode | None = None,
+    target_has_vnni: bool | None = None,
 ) -> Path:
     """Export a network.
 
@@ -24,6 +30,7 @@ def export(
         contract: Describes it; says whether the graph decodes its raw outputs.
         path: The ONNX file; written whole or not at all.
         target: Runtime that shall run it, a name in ``onnx_writer.FLAVOURS``.
+        encode: Computes the map of features that the network reads, inside the graph.
         target_has_vnni: Whether the processor that shall run it has VNNI; None: it is this one.
 
     Returns:
@@ -37,8 +44,9 @@ def export(
         check_weight_bits(contract.quantization.weight_bits, target, target_has_vnni)
     model = to_onnx(
         network,
-        contract.geometry.input_hw,
+        contract.geometry.map_hw,
         target,
+        encode=encode,
         postprocess=decode_in_graph(contract) if contract.decoded else None,
         metadata=make_metadata(contract, target),
     )

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from admlops.datasets.transforms import ExportGeometry
 from admlops.datasets.transforms import geometry as transforms
-from admlops.deploy.contract import Geometry
+from admlops.deploy.input_geometry import Geometry
 
 
 def to_input(image_HW3: NDArray[np.uint8], geometry: Geometry) -> tuple[NDArray[np.uint8], dict[str, Any]]:

@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from admlops.deploy.backends.backend import open_backend
-from admlops.deploy.contract import Contract, Geometry, Quantization
+from admlops.deploy.contract import Contract, Quantization
+from admlops.deploy.input_geometry import Geometry
 from admlops.deploy.onnx_file import make_metadata, write_model
 from admlops.deploy.onnx_writer import to_onnx
 from admlops.errors import ExportError

@@ -40,10 +40,12 @@ class SegmentationMask:
     Attributes:
         mask: (H, W) uint8, indices into ``classes``; 255 where the network did not see the image.
         classes: Names by value; of lanes the first is ``background``.
+        score: (H, W) float32, probability of the second of two classes, where the file gives it.
     """
 
     mask: NDArray[np.uint8]
     classes: tuple[str, ...]
+    score: NDArray[np.float32] | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,5 +73,6 @@ class Prediction:
             boxes, scores, labels = (torch.from_numpy(each) for each in (found.boxes_xyxy_px, found.scores, found.labels))
             elements.set_data({name: InstanceData(bboxes=boxes, scores=scores, labels=labels)})
         for name, segmented in self.masks.items():
-            elements.set_data({name: PixelData(data=torch.from_numpy(segmented.mask)[None])})
+            score = {} if segmented.score is None else {"score": torch.from_numpy(segmented.score)[None]}
+            elements.set_data({name: PixelData(data=torch.from_numpy(segmented.mask)[None], **score)})
         return elements

@@ -53,7 +53,7 @@ class Predictor:
                 remedy="export it with its post-processing",
             )
         # The first run is slow; and a wrong geometry shows now, not on the road.
-        self._predict(np.zeros((*self.contract.geometry.original_hw, 3), np.uint8), None)
+        self._predict(np.zeros((*self.contract.camera.original_hw, 3), np.uint8), None)
 
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:
@@ -86,7 +86,7 @@ class Predictor:
         return [self._predict(_pixels(each), score_threshold) for each in image]
 
     def _predict(self, image_HW3: NDArray[np.uint8], score_threshold: float | None) -> Prediction:
-        input_HW3, meta = to_input(image_HW3, self.contract.geometry)
+        input_HW3, meta = to_input(image_HW3, self.contract.camera)
         return read_outputs(self.contract, self.backend(input_HW3), meta, score_threshold)
 
 
@@ -111,10 +111,17 @@ def read_outputs(
         if task.kind is TaskKind.DETECTION:
             detections[task.name] = _detections(branch, outputs, meta, input_hw, score_threshold)
         else:
-            mask = PixelData(data=torch.from_numpy(outputs[f"{task.name}.mask"])[None])
-            masks[task.name] = SegmentationMask(to_original(mask, meta, input_hw).data[0].numpy(), task.channels)
+            mask = to_original(_segmented(task, outputs), meta, input_hw)
+            score = mask.score[0].numpy() if "score" in mask else None
+            masks[task.name] = SegmentationMask(mask.data[0].numpy(), task.channels, score)
     height, width = meta["ori_shape"]
     return Prediction(detections, masks, (height, width))
+
+
+def _segmented(task: TaskSpec, outputs: Mapping[str, NDArray[Any]]) -> PixelData:
+    names = {"data": f"{task.name}.mask", "score": f"{task.name}.score"}
+    found = {key: torch.from_numpy(outputs[name])[None] for key, name in names.items() if name in outputs}
+    return PixelData(**found)
 
 
 def _detections(

@@ -18,6 +18,8 @@ from admlops.data_release.lineage import lineage_path
 from admlops.deploy.backends.backend import open_backend
 from admlops.deploy.contract import Contract
 from admlops.deploy.export import export
+from admlops.deploy.input_geometry import Geometry
+from admlops.deploy.onnx_writer import IMAGE, Encode
 from admlops.deploy.predictor import read_outputs
 from admlops.engine.config import load_config
 from admlops.engine.export_geometry import export_geometry
@@ -33,6 +35,41 @@ FLOAT_TOLERANCE = 1e-3
 SCORE_TOLERANCE = 1e-4
 MASK_TOLERANCE = 1e-3
 """Part of the pixels whose best two channels are equal but for the last bit."""
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """How far a runtime may be from what a file was made of; by default nowhere, bit for bit.
+
+    Attributes:
+        relative: By which part of the largest raw output any value may differ.
+        share: Which part of the values may differ, by anything.
+    """
+
+    relative: float = 0.0
+    share: float = 0.0
+
+    def __str__(self) -> str:
+        if self.relative:
+            return f"at most {self.relative:g} of the largest value"
+        return f"equality, but for {self.share:g} of the values" if self.share else "equality, bit for bit"
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """What a file is asked before it gets its name.
+
+    Attributes:
+        given: Inputs of the graph by name.
+        expected: Raw outputs by name.
+        tolerance: How far they may be apart.
+        encode: What the file computes before the network.
+    """
+
+    given: Mapping[str, NDArray[Any]]
+    expected: Mapping[str, torch.Tensor]
+    tolerance: Tolerance
+    encode: Encode | None = None
 
 
 @dataclass(frozen=True)
@@ -109,16 +146,46 @@ def deploy(
     path = default_path(checkpoint, backend, input_hw) if out is None else Path(out)
     lineage = derived_lineage("exported", {checkpoint: network.checkpoint}, path)
     contract = network.contract(export_geometry(cfg, input_hw), lineage, decoded=not raw_outputs)
+    return write_checked(network, contract, path, backend, camera_check(network, contract), began, target_has_vnni)
+
+
+def write_checked(
+    network: ExportableNetwork,
+    contract: Contract,
+    path: Path,
+    backend: str,
+    check: Check,
+    began: float,
+    target_has_vnni: bool | None = None,
+) -> Deployment:
+    """Write a file, and its lineage, once it has proved to compute what it was made of.
+
+    Args:
+        network: What it is made of.
+        contract: What it says of itself.
+        path: The file.
+        backend: Its runtime.
+        check: What it is asked.
+        began: ``time.monotonic`` of the beginning.
+        target_has_vnni: Whether the processor that shall run it has VNNI; None: it is this one.
+
+    Returns:
+        What was written. Nothing is where anything failed.
+
+    Raises:
+        ExportError: The runtime cannot run the network, or computes something else.
+        MachineError: The processor would saturate.
+    """
     unchecked = path.with_name(f".{path.name}.unchecked")
     try:
-        export(network.graph, contract, unchecked, backend, target_has_vnni=target_has_vnni)
-        checked = check_export(network, contract, unchecked, backend, target_has_vnni)
+        export(network.graph, contract, unchecked, backend, encode=check.encode, target_has_vnni=target_has_vnni)
+        checked = check_export(network, contract, unchecked, backend, check, target_has_vnni)
         # A wrong description is worse than none.
         lineage_path(path).unlink(missing_ok=True)
         unchecked.replace(path)
     finally:
         unchecked.unlink(missing_ok=True)
-    write_lineage(path, lineage)
+    write_lineage(path, dict(contract.lineage))
     num_weights = sum(conv.weight_OIHW.numel() for conv in network.graph.convs())
     return Deployment(path, contract, path.stat().st_size, num_weights, time.monotonic() - began, checked)
 
@@ -140,15 +207,21 @@ def default_path(checkpoint: str | Path, backend: str, input_hw: tuple[int, int]
 
 
 def check_export(
-    network: ExportableNetwork, contract: Contract, path: Path, backend: str, target_has_vnni: bool | None = None
+    network: ExportableNetwork,
+    contract: Contract,
+    path: Path,
+    backend: str,
+    check: Check,
+    target_has_vnni: bool | None = None,
 ) -> str:
-    """Run a file on a picture of noise, and compare it with what it was made of.
+    """Run a file, and compare it with what it was made of.
 
     Args:
         network: What it was made of.
         contract: What it says of itself.
         path: The file.
         backend: Its runtime.
+        check: What it is asked.
         target_has_vnni: What the file was exported with.
 
     Returns:
@@ -157,20 +230,33 @@ def check_export(
     Raises:
         ExportError: The file computes something else, or cannot be run.
     """
-    image_HW3 = np.random.default_rng(0).integers(0, 256, (*contract.geometry.input_hw, 3), dtype=np.uint8)
     try:
-        outputs = open_backend(path, backend)(image_HW3)
+        outputs = open_backend(path, backend).run(check.given)
     except MachineError as error:
         return f"not run here: {error.what}" + (f". {error.got}" if backend == "tensorrt" else "")
-    reference = _reference(network, image_HW3)
-    raw = outputs if not contract.decoded else _raw_outputs(network, contract, backend, image_HW3, target_has_vnni)
-    for name, expected in reference.items():
-        _require_equal(name, expected.numpy(), raw[name], path, exact=network.graph.quantized)
+    raw = outputs if not contract.decoded else _raw_outputs(network, contract, backend, check, target_has_vnni)
+    for name, expected in check.expected.items():
+        _require_equal(name, expected.numpy(), raw[name], path, check.tolerance)
     said = "equal to the integer reference" if network.graph.quantized else "equal to PyTorch but for the order of sums"
     if not contract.decoded:
-        return f"{len(reference)} raw outputs of a picture are {said}"
-    _require_same_predictions(network, contract, reference, outputs, path)
-    return f"{len(reference)} raw outputs of a picture are {said}; decoded in the graph they are what the heads decode"
+        return f"{len(raw)} raw outputs are {said}"
+    _require_same_predictions(network, contract, check.expected, outputs, path)
+    return f"{len(raw)} raw outputs are {said}; decoded in the graph they are what the heads decode"
+
+
+def camera_check(network: ExportableNetwork, contract: Contract) -> Check:
+    """Ask for a picture of noise.
+
+    Args:
+        network: What a file is made of; it reads pictures.
+        contract: What the file says of itself.
+
+    Returns:
+        The picture, and what has to come out.
+    """
+    image_HW3 = np.random.default_rng(0).integers(0, 256, (*contract.camera.input_hw, 3), dtype=np.uint8)
+    tolerance = Tolerance() if network.graph.quantized else Tolerance(relative=FLOAT_TOLERANCE)
+    return Check({IMAGE: image_HW3[None]}, _reference(network, image_HW3), tolerance)
 
 
 @torch.no_grad()
@@ -182,23 +268,25 @@ def _reference(network: ExportableNetwork, image_HW3: NDArray[np.uint8]) -> dict
 
 
 def _raw_outputs(
-    network: ExportableNetwork, contract: Contract, backend: str, image_HW3: NDArray[np.uint8], has_vnni: bool | None
+    network: ExportableNetwork, contract: Contract, backend: str, check: Check, has_vnni: bool | None
 ) -> dict[str, NDArray[Any]]:
     """Export once more without decoding, which leaves no raw output to look at."""
     with TemporaryDirectory(prefix="admlops-") as folder:
         bare = network.contract(contract.geometry, decoded=False)
-        path = export(network.graph, bare, Path(folder) / "raw.onnx", backend, target_has_vnni=has_vnni)
-        return open_backend(path, backend)(image_HW3)
+        path = Path(folder) / "raw.onnx"
+        export(network.graph, bare, path, backend, encode=check.encode, target_has_vnni=has_vnni)
+        return open_backend(path, backend).run(check.given)
 
 
-def _require_equal(name: str, expected: NDArray[Any], found: NDArray[Any], path: Path, *, exact: bool) -> None:
-    worst = float(np.abs(expected - found).max())
-    if worst > (0 if exact else FLOAT_TOLERANCE * max(1.0, float(np.abs(expected).max()))):
+def _require_equal(name: str, expected: NDArray[Any], found: NDArray[Any], path: Path, tolerance: Tolerance) -> None:
+    worst, wrong = float(np.abs(expected - found).max()), np.count_nonzero(expected != found)
+    near = worst <= tolerance.relative * float(np.abs(expected).max())
+    if not near and wrong > tolerance.share * expected.size:
         raise ExportError(
             "the exported file computes something else than the network",
             where=f"{path.name}: {name}",
-            expected="equality, bit for bit" if exact else f"at most {FLOAT_TOLERANCE:g} of the largest value",
-            got=f"{np.count_nonzero(expected != found)} of {expected.size} values differ, by up to {worst:g}",
+            expected=tolerance,
+            got=f"{wrong} of {expected.size} values differ, by up to {worst:g}",
             remedy="nothing was written; this is a fault of the program or of the runtime, please report it",
         )
 
@@ -246,10 +334,13 @@ def summarise(deployment: Deployment) -> str:
     """
     contract = deployment.contract
     geometry, quantization = contract.geometry, contract.quantization
-    original, size = ("x".join(map(str, hw)) for hw in (geometry.original_hw, geometry.input_hw))
+    inputs = ", ".join(f"{each.name} {each.dtype} ({', '.join(map(str, each.shape))})" for each in geometry.inputs)
+    if isinstance(geometry, Geometry):
+        original, size = ("x".join(map(str, hw)) for hw in (geometry.original_hw, geometry.input_hw))
+        inputs += f" BGR: camera {original} -> {size}"
     kind = "float32" if quantization is None else f"int8 ({quantization.weight_bits} bits)"
     rows = {
-        "input": f"image uint8 (1, {size.replace('x', ', ')}, 3) BGR: camera {original} -> {size}",
+        "input": inputs,
         "outputs": "\n            ".join(f"{name}: {meaning}" for name, meaning in contract.outputs.items()),
         "weights": f"{deployment.num_weights:,} {kind}",
         "size": f"{deployment.num_bytes:,} bytes, written and checked in {deployment.seconds:.1f} s",

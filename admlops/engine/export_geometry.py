@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from admlops.datasets.transforms.export_geometry import EXPORT_INPUTS_HW
 from admlops.datasets.transforms.geometry import Results
-from admlops.deploy.contract import Geometry
 from admlops.deploy.geometry import to_input
+from admlops.deploy.input_geometry import Geometry
 from admlops.engine.config_check import type_name
 from admlops.errors import ConfigError
 from admlops.registry import TRANSFORMS

@@ -1,4 +1,4 @@
-"""Stands in for the network of a test: pictures go to the integer reference or to a runtime, predictions come back."""
+"""Stands in for the network of a test: samples go to the integer reference or to a runtime, predictions come back."""
 
 from __future__ import annotations
 
@@ -6,28 +6,25 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
+from torch import Tensor, nn
 
 from admlops.deploy.backends.backend import Backend, open_backend
-from admlops.deploy.contract import Geometry
 from admlops.deploy.export import export
 from admlops.deploy.predictor import read_outputs
 from admlops.engine.rungs import ExportableNetwork
 from admlops.quantization import IntegerNetwork
-from admlops.structures import MultiTaskDataSample
+from admlops.structures import MultiTaskDataSample, inputs_of_sample
 
-Predict = Callable[[NDArray[np.uint8], MultiTaskDataSample], None]
-"""Gives a sample its ``pred``, from the input (H, W, 3)."""
+Predict = Callable[[Any, MultiTaskDataSample], None]
+"""Gives a sample its ``pred``, from what the pipeline packed as its inputs."""
 
 
 class RungModel(nn.Module):
     """What a test loop calls a model; holds no parameters.
 
     Args:
-        predict: Predicts on one picture.
+        predict: Predicts on one sample.
     """
 
     def __init__(self, predict: Predict) -> None:
@@ -35,17 +32,17 @@ class RungModel(nn.Module):
         self.predict = predict
 
     def test_step(self, data: Mapping[str, Any]) -> list[MultiTaskDataSample]:
-        """Predict on a batch, picture by picture.
+        """Predict on a batch, sample by sample.
 
         Args:
-            data: ``inputs``, uint8 pictures (3, H, W), and ``data_samples``.
+            data: ``inputs``, uint8 pictures (3, H, W) or lists by name, and ``data_samples``.
 
         Returns:
             The samples, with ``pred`` in pixels of the original.
         """
         samples: list[MultiTaskDataSample] = list(data["data_samples"])
-        for picture_CHW, sample in zip(data["inputs"], samples, strict=True):
-            self.predict(np.ascontiguousarray(picture_CHW.permute(1, 2, 0).numpy()), sample)
+        for index, sample in enumerate(samples):
+            self.predict(inputs_of_sample(data, index), sample)
         return samples
 
 
@@ -60,30 +57,52 @@ def integer_predict(network: ExportableNetwork) -> Predict:
     """
     integers = IntegerNetwork(network.graph)
 
-    def predict(image_HW3: NDArray[np.uint8], sample: MultiTaskDataSample) -> None:
-        height, width = image_HW3.shape[:2]
-        raw = integers(torch.from_numpy(image_HW3).permute(2, 0, 1)[None])
-        network.detector.interpret(raw, [sample], (height, width))
+    def predict(inputs: Any, sample: MultiTaskDataSample) -> None:
+        given = network.read(inputs)
+        network.detector.interpret(integers(given), [sample], network.detector.input_hw(given))
 
     return predict
 
 
-def backend_predict(open_for: Callable[[tuple[int, int]], Backend]) -> Predict:
+def network_predict(network: ExportableNetwork, backends: SizedBackends) -> Predict:
     """Predict with a runtime; the graph decodes.
 
     Args:
-        open_for: Gives the backend for a size of input, height and width.
+        network: The network.
+        backends: It, exported for each size.
 
     Returns:
         The function.
     """
 
-    def predict(image_HW3: NDArray[np.uint8], sample: MultiTaskDataSample) -> None:
-        height, width = image_HW3.shape[:2]
-        backend = open_for((height, width))
-        sample.pred = read_outputs(backend.contract, backend(image_HW3), sample.metainfo).to_elements()
+    def predict(inputs: Any, sample: MultiTaskDataSample) -> None:
+        given = network.read(inputs)
+        _predict(backends(given), network.arrays(given), sample)
 
     return predict
+
+
+def file_predict(backend: Backend) -> Predict:
+    """Predict with an exported file; the graph decodes.
+
+    Args:
+        backend: The file, ready to run.
+
+    Returns:
+        The function.
+    """
+
+    def predict(inputs: Any, sample: MultiTaskDataSample) -> None:
+        declared = backend.contract.geometry.inputs
+        # A picture is packed alone, everything else by the names of the file's inputs.
+        packed = inputs if isinstance(inputs, Mapping) else {declared[0].name: inputs.permute(1, 2, 0)[None]}
+        _predict(backend, {each.name: packed[each.name].numpy() for each in declared}, sample)
+
+    return predict
+
+
+def _predict(backend: Backend, given: Mapping[str, NDArray[Any]], sample: MultiTaskDataSample) -> None:
+    sample.pred = read_outputs(backend.contract, backend.run(given), sample.metainfo).to_elements()
 
 
 class SizedBackends:
@@ -99,20 +118,20 @@ class SizedBackends:
         self._network = network
         self._backend = backend
         self._folder = Path(folder)
-        self._opened: dict[tuple[int, int], Backend] = {}
+        self._opened: dict[tuple[int, ...], Backend] = {}
 
-    def __call__(self, input_hw: tuple[int, int]) -> Backend:
+    def __call__(self, given: Tensor) -> Backend:
         """Open the network for a size.
 
         Args:
-            input_hw: Height and width of the input.
+            given: What the network reads, see ``ExportableNetwork.read``.
 
         Returns:
             The backend.
         """
-        if input_hw not in self._opened:
-            path = self._folder / f"{input_hw[0]}x{input_hw[1]}.onnx"
-            contract = self._network.contract(Geometry(input_hw, input_hw, 0))
-            export(self._network.graph, contract, path, self._backend)
-            self._opened[input_hw] = open_backend(path, self._backend)
-        return self._opened[input_hw]
+        size = tuple(given.shape[2:])
+        if size not in self._opened:
+            path = self._folder / f"{size[0]}x{size[1]}.onnx"
+            export(self._network.graph, self._network.contract(self._network.geometry(given)), path, self._backend)
+            self._opened[size] = open_backend(path, self._backend)
+        return self._opened[size]

@@ -20,17 +20,21 @@ from typing import Any
 import torch
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from admlops.deploy.backends.backend import BACKENDS as RUNTIMES
-from admlops.deploy.contract import Contract, Geometry, make_contract
+from admlops.deploy.contract import Contract, make_contract
+from admlops.deploy.input_geometry import Geometry, GraphInput, MapGeometry
+from admlops.deploy.onnx_writer import CANVAS, IMAGE
 from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.steps import NetworkState, build_network, float_state
 from admlops.errors import CheckpointError, ConfigError, nearest
 from admlops.models.detectors import MultiTaskDetector
 from admlops.quantization import IntegerNetwork, NetworkGraph, float_graph, integer_graph
 from admlops.quantization.layer_kinds import conv_parts, kind_of
+from admlops.quantization.network_graph import FeatureInputNode
 from admlops.registry import MODELS
 
 TORCH, QAT, INTEGER = "torch", "qat", "integer"
@@ -89,11 +93,62 @@ class ExportableNetwork:
     detector: MultiTaskDetector
     checkpoint: Mapping[str, Any]
 
-    def contract(self, geometry: Geometry, lineage: Mapping[str, Any] | None = None, *, decoded: bool = True) -> Contract:
+    @property
+    def reads_map(self) -> bool:
+        """Whether it reads a map of features that the detector makes, and no pictures."""
+        return any(isinstance(node, FeatureInputNode) for node in self.graph.nodes)
+
+    @torch.no_grad()
+    def read(self, inputs: Any) -> Tensor:
+        """Make what the network reads of one sample.
+
+        Args:
+            inputs: What the pipeline packed: uint8 picture (3, H, W), or arrays by name.
+
+        Returns:
+            The picture (1, 3, H, W) as it is; or the map of features, float32 (1, C, H, W).
+        """
+        if not self.reads_map:
+            picture: Tensor = inputs[None]
+            return picture
+        packed = {"inputs": {name: [value] for name, value in inputs.items()}, "data_samples": None}
+        return self.detector.quantized_input(self.detector.data_preprocessor(packed)["inputs"])
+
+    def arrays(self, given: Tensor) -> dict[str, NDArray[Any]]:
+        """Turn what ``read`` gives into what an export of this network is given.
+
+        Args:
+            given: Of ``read``.
+
+        Returns:
+            Arrays by the names of the graph's inputs.
+        """
+        if self.reads_map:
+            return {CANVAS: given.numpy()}
+        return {IMAGE: given.to(torch.uint8).permute(0, 2, 3, 1).numpy()}
+
+    def geometry(self, given: Tensor) -> Geometry | MapGeometry:
+        """Describe an export for inputs of this size, as they are.
+
+        Args:
+            given: Of ``read``.
+
+        Returns:
+            The geometry.
+        """
+        size = self.detector.input_hw(given)
+        if not self.reads_map:
+            return Geometry(size, size, 0)
+        _, channels, rows, columns = given.shape
+        return MapGeometry(size, (rows, columns), (GraphInput(CANVAS, "float32", (1, channels, rows, columns)),))
+
+    def contract(
+        self, geometry: Geometry | MapGeometry, lineage: Mapping[str, Any] | None = None, *, decoded: bool = True
+    ) -> Contract:
         """Describe an export.
 
         Args:
-            geometry: From the camera's image to the input.
+            geometry: From the camera's image to the input, or of the map of features.
             lineage: What the export is made of.
             decoded: Whether the graph decodes its raw outputs.
 

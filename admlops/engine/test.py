@@ -13,13 +13,15 @@ from mmengine.dist import is_main_process
 from mmengine.logging import print_log
 
 from admlops.deploy.backends.backend import Backend, open_backend
+from admlops.deploy.input_geometry import Geometry
+from admlops.deploy.onnx_writer import CANVAS
 from admlops.engine import launch
 from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.engine.export_geometry import export_geometry, use_geometry
 from admlops.engine.release_runner import ReleaseRunner
-from admlops.engine.rung_model import RungModel, SizedBackends, backend_predict, integer_predict
+from admlops.engine.rung_model import RungModel, SizedBackends, file_predict, integer_predict, network_predict
 from admlops.engine.rungs import INTEGER, QAT, TORCH, choose_backend, read_exportable
 from admlops.engine.steps import load_network
 from admlops.errors import ConfigError, ExportError
@@ -107,8 +109,8 @@ def _runner_of_checkpoint(cfg: Config, path: str | Path, backend: str | None, st
     else:
         backends = SizedBackends(network, chosen, stack.enter_context(TemporaryDirectory(prefix="admlops-")))
         # A missing runtime or a network that it refuses shows here, before the test begins.
-        backends(EXAMPLE_SHAPE[2:])
-        predict = backend_predict(backends)
+        backends(network.detector.empty_input((EXAMPLE_SHAPE[2], EXAMPLE_SHAPE[3])))
+        predict = network_predict(network, backends)
     runner = ReleaseRunner.from_cfg(cfg)
     runner.model = RungModel(predict)
     _note_model(runner, path, checkpoint, chosen)
@@ -125,7 +127,23 @@ def _runner_of_export(cfg: Config, path: str | Path, backend: str | None, input_
             remedy="give the checkpoint that the file was made of",
         )
     opened = open_backend(path, backend)
-    geometry = opened.contract.geometry
+    _require_predictions(cfg, opened, path)
+    if isinstance(opened.contract.geometry, Geometry):
+        _use_camera(cfg, opened.contract.geometry, path, input_hw)
+    elif {each.name for each in opened.contract.geometry.inputs} == {CANVAS}:
+        raise ExportError(
+            "the file begins behind the encoder, which a test needs",
+            where=path,
+            got=f"input {CANVAS}",
+            remedy="give the checkpoint that it was made of, or an export of the whole network",
+        )
+    runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
+    runner.model = RungModel(file_predict(opened))
+    _note_model(runner, path, {"lineage": dict(opened.contract.lineage)}, backend or "the file's own")
+    return runner
+
+
+def _use_camera(cfg: Config, geometry: Geometry, path: str | Path, input_hw: tuple[int, int] | None) -> None:
     if input_hw not in {None, geometry.original_hw}:
         raise ExportError(
             "the file was exported for another camera",
@@ -134,12 +152,7 @@ def _runner_of_export(cfg: Config, path: str | Path, backend: str | None, input_
             got=f"--input-shape {'x'.join(map(str, input_hw or ()))}",
             remedy="leave --input-shape away, or export the checkpoint for this camera",
         )
-    _require_predictions(cfg, opened, path)
     use_geometry(cfg, geometry)
-    runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
-    runner.model = RungModel(backend_predict(lambda _: opened))
-    _note_model(runner, path, {"lineage": dict(opened.contract.lineage)}, backend or "the file's own")
-    return runner
 
 
 def _require_predictions(cfg: Config, opened: Backend, path: str | Path) -> None:

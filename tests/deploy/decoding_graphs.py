@@ -9,8 +9,9 @@ import onnxruntime
 import torch
 
 from admlops.deploy.backends.openvino_backend import shared_core
-from admlops.deploy.contract import BranchContract, Contract, Geometry
+from admlops.deploy.contract import BranchContract, Contract
 from admlops.deploy.graph_builder import GraphBuilder
+from admlops.deploy.input_geometry import Geometry
 from admlops.deploy.postprocess import decode_in_graph, describe_outputs
 from admlops.structures import OutputSpec
 

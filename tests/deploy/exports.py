@@ -2,7 +2,8 @@
 
 from random_networks import RandomNetwork, random_pixels, to_planes
 
-from admlops.deploy.contract import Geometry, make_contract
+from admlops.deploy.contract import make_contract
+from admlops.deploy.input_geometry import Geometry
 from admlops.models.heads import CenterLtrbHead
 from admlops.task_spec import CAMERA_TASKS
 

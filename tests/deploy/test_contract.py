@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
 
-from admlops.deploy.contract import METADATA_KEY, BranchContract, Contract, Geometry, Quantization, make_contract
+from admlops.deploy.contract import METADATA_KEY, BranchContract, Contract, Quantization, make_contract
+from admlops.deploy.input_geometry import Geometry, GraphInput, MapGeometry
 from admlops.errors import ExportError
 from admlops.models.heads import CenterLtrbHead, SegHead
 from admlops.quantization.network_graph import ConvNode, Grid, InputNode, NetworkGraph
@@ -46,6 +48,42 @@ def test_json_gives_the_same_contract_back(power_of_two):
     assert Contract.from_metadata({METADATA_KEY: contract.to_json()}, "a.onnx") == contract
     bare = Contract(contract.branches, contract.outputs, Geometry((512, 960), (512, 960), 0))
     assert Contract.from_json(bare.to_json()) == bare
+
+
+MAP_GEOMETRY = MapGeometry(
+    (64, 96),
+    (32, 48),
+    (GraphInput("points", "float32", ("N", 4)), GraphInput("cell", "int64", ("N",))),
+    {"grid": {"cell_m": 0.2, "rows": 64}, "points": "x, y"},
+)
+
+
+def test_a_network_of_maps_says_what_it_is_given():
+    contract = replace(make(), geometry=MAP_GEOMETRY)
+    assert Contract.from_json(contract.to_json()) == contract
+    document = json.loads(contract.to_json())
+    assert "image" not in document
+    assert document["inputs"][0] == {"name": "points", "dtype": "float32", "shape": ["N", 4]}
+    assert document["geometry"]["frame"]["grid"] == {"cell_m": 0.2, "rows": 64}
+    with pytest.raises(ExportError, match="reads no pictures") as caught:
+        _ = contract.camera
+    assert caught.value.got == "points, cell"
+
+
+@pytest.mark.parametrize(
+    ("edit", "told"),
+    [
+        (lambda d: d["inputs"][0].pop("dtype"), r"inputs\[0\] lacks dtype"),
+        (lambda d: d["inputs"][1].update(shape=[1.5]), r"inputs\[1\].shape\[0\]: 1.5 instead of int"),
+        (lambda d: d["geometry"].pop("map_hw"), "geometry lacks map_hw"),
+        (lambda d: d.update(image={}), "contract has unknown image"),
+    ],
+)
+def test_what_cannot_be_understood_of_a_map_is_named(edit, told):
+    document = json.loads(replace(make(), geometry=MAP_GEOMETRY).to_json())
+    edit(document)
+    with pytest.raises(ExportError, match=told):
+        Contract.from_json(json.dumps(document), "model.onnx")
 
 
 def test_json_says_all_that_a_program_in_another_language_needs():

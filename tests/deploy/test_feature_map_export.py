@@ -8,8 +8,13 @@ import torch.nn.functional as F
 from random_networks import RandomNetwork
 from runtimes import LEVELS, run_onnxruntime, run_openvino
 
+from admlops.deploy.backends.backend import open_backend
+from admlops.deploy.contract import Contract
 from admlops.deploy.graph_builder import CHIP_OPSET, OPSET
+from admlops.deploy.input_geometry import GraphInput, MapGeometry
+from admlops.deploy.onnx_file import make_metadata, write_model
 from admlops.deploy.onnx_writer import to_onnx
+from admlops.errors import ExportError
 from admlops.quantization.integer_network import IntegerNetwork
 from admlops.quantization.network_graph import ConvNode, FeatureInputNode, NetworkGraph
 
@@ -85,3 +90,55 @@ def test_an_encoder_stands_in_the_graph_before_the_network():
         expected = F.conv2d(torch.stack([highest, -highest])[None], weight, bias, padding=1).relu()
         for run in (run_onnxruntime, run_openvino):
             np.testing.assert_allclose(run(model, planes)["out"], expected.numpy(), atol=1e-6 * float(expected.max()))
+
+
+NUMBERS = MapGeometry((2, 2), (2, 2), (GraphInput("values", "float32", ("N", 4)), GraphInput("index", "int64", ("N",))))
+
+
+@pytest.fixture(scope="module", params=["onnxruntime", "openvino"])
+def numbered(request, tmp_path_factory):
+    """A file whose graph is given two arrays of one length that each call may choose."""
+
+    def encode(builder):
+        values, index = (builder.input(each.name, np.dtype(each.dtype), each.shape) for each in NUMBERS.inputs)
+        zeros = builder.constant(np.zeros((4, 4), np.float32))
+        at = builder.node(
+            "Expand", [builder.node("Unsqueeze", [index, builder.constant(np.array([1]))]), builder.constant([1, 4])]
+        )
+        met = builder.node("ScatterElements", [zeros, at, values], axis=0, reduction="max")
+        return builder.node("Reshape", [met, builder.constant(np.array([1, 4, 2, 2]))])
+
+    weight = torch.eye(4).view(4, 4, 1, 1)
+    conv = ConvNode("conv", ("entrance",), None, weight, torch.zeros(4), None, *((1, 1), (0, 0), (1, 1)), 1, False)
+    graph = NetworkGraph((FeatureInputNode("entrance", (), None, 4), conv), {"out": "conv"})
+    contract = Contract((), {"out": "raw"}, NUMBERS)
+    model = to_onnx(graph, (2, 2), request.param, encode=encode, metadata=make_metadata(contract, request.param))
+    return open_backend(write_model(model, tmp_path_factory.mktemp("file") / "model.onnx"))
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 9])
+def test_a_backend_is_given_arrays_of_any_length(numbered, number):
+    values = np.arange(4 * number, dtype=np.float32).reshape(number, 4)
+    index = np.arange(number) % 3
+    expected = np.zeros((4, 4), np.float32)
+    np.maximum.at(expected, index, values)
+    assert np.array_equal(numbered.run({"values": values, "index": index})["out"].reshape(4, 4), expected)
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ({"values": np.zeros((2, 4), np.float32)}, "not the network's inputs"),
+        ({"values": np.zeros((2, 4)), "index": np.zeros(2, np.int64)}, "values is not the network's input"),
+        ({"values": np.zeros((2, 4), np.float32), "index": np.zeros(3, np.int64)}, "index is not the network's input"),
+        ({"values": np.zeros(4, np.float32), "index": np.zeros(3, np.int64)}, "values is not the network's input"),
+    ],
+)
+def test_other_arrays_are_refused(numbered, given, told):
+    with pytest.raises(ExportError, match=told):
+        numbered.run(given)
+
+
+def test_a_file_without_pictures_refuses_them(numbered):
+    with pytest.raises(ExportError, match="reads no pictures"):
+        numbered(np.zeros((2, 2, 3), np.uint8))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from decoding_graphs import RUNTIMES, decoding_model
 
 from admlops.deploy.postprocess import describe_outputs
@@ -12,8 +13,8 @@ from admlops.deploy.postprocess.argmax import bilinear_weights
 from admlops.errors import ExportError
 from admlops.models.heads import CenterLtrbHead, SegHead
 from admlops.models.heads.center_ltrb_head import _is_peak
-from admlops.structures import OutputSpec
-from admlops.task_spec import CAMERA_TASKS
+from admlops.structures import OutputSpec, TensorSpec
+from admlops.task_spec import CAMERA_TASKS, LIDAR_TASKS
 
 DET, SEG, LANE = (CAMERA_TASKS[name] for name in ("det_vehicle_sign", "seg_default", "seg_lane"))
 runtimes = pytest.mark.parametrize("run", RUNTIMES.values(), ids=RUNTIMES)
@@ -160,3 +161,30 @@ def test_an_unknown_decoding_is_refused_by_name():
     with pytest.raises(ExportError, match="det_vehicle_sign: no graph can decode") as caught:
         describe_outputs(spec)
     assert caught.value.remedy == "did you mean 'center_ltrb'?"
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("fold", [1, 2, 3])
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("god_base", (True, True)),
+        ("god_base", (True, False)),
+        ("god_base", (False, True)),
+        ("drivable_multi", (True, False) * 2 + (True,)),
+    ],
+)
+def test_folded_cells_are_decoded_like_pixel_shuffle(runtime, fold, name, allowed):
+    task = LIDAR_TASKS[name]
+    channels = task.num_channels
+    tensor = TensorSpec(f"{name}.logits", channels * fold * fold, fold)
+    spec = OutputSpec(task, (tensor,), "argmax", {"fold": fold})
+    # Few values, so that ties are common: the first of the best wins.
+    logits = torch.randint(-2, 3, (1, tensor.channels, 5, 7), generator=torch.Generator().manual_seed(fold)).float()
+    raw, input_hw = {tensor.name: logits}, (5 * fold, 7 * fold)
+    found = RUNTIMES[runtime](decoding_model(spec, allowed, raw, input_hw), raw)
+    shuffled = F.pixel_shuffle(logits, fold).masked_fill(~torch.tensor(allowed)[None, :, None, None], -torch.inf)
+    assert np.array_equal(found[f"{name}.mask"], shuffled.max(dim=1).indices[0].to(torch.uint8).numpy())
+    assert (f"{name}.score" in found) == (channels == 2)
+    if channels == 2:
+        np.testing.assert_allclose(found[f"{name}.score"], shuffled.softmax(dim=1)[0, 1].numpy(), atol=1e-6)

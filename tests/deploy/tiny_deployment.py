@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from admlops.deploy.contract import Contract, Geometry, make_contract
+from admlops.deploy.contract import Contract, make_contract
 from admlops.deploy.export import export
+from admlops.deploy.input_geometry import Geometry
 from admlops.models.heads import CenterLtrbHead, SegHead
 from admlops.quantization.network_graph import ConvNode, InputNode, NetworkGraph
 from admlops.task_spec import CAMERA_TASKS

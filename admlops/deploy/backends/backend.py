@@ -1,4 +1,4 @@
-"""What all runtimes have in common: an image goes in, named arrays come out."""
+"""What all runtimes have in common: an image, or other arrays by name, go in, named arrays come out."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from admlops.deploy.contract import Contract
+from admlops.deploy.input_geometry import GraphInput
 from admlops.deploy.onnx_file import ExportedModel, read_model
 from admlops.deploy.processor import check_weight_bits
 from admlops.errors import ConfigError, ExportError, MachineError, nearest
@@ -51,9 +52,9 @@ class Backend(ABC):
             The graph's outputs by name; own copies.
 
         Raises:
-            ExportError: The image has another size or type.
+            ExportError: The image has another size or type, or the network reads no image.
         """
-        shape = (*self.contract.geometry.input_hw, 3)
+        shape = (*self.contract.camera.input_hw, 3)
         if image_HW3.shape != shape or image_HW3.dtype != np.uint8:
             raise ExportError(
                 "the image is not the network's input",
@@ -61,15 +62,47 @@ class Backend(ABC):
                 got=f"{image_HW3.dtype} {image_HW3.shape}",
                 remedy="bring it to that size with the file's geometry, as admlops.deploy.Predictor does",
             )
-        return self._run(np.ascontiguousarray(image_HW3[np.newaxis]))
+        (given,) = self.contract.geometry.inputs
+        return self._run({given.name: np.ascontiguousarray(image_HW3[np.newaxis])})
+
+    def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network on arrays.
+
+        Args:
+            inputs: By the names of ``contract.geometry.inputs``.
+
+        Returns:
+            The graph's outputs by name; own copies.
+
+        Raises:
+            ExportError: An array is missing, or of another type or shape.
+        """
+        declared = self.contract.geometry.inputs
+        if set(inputs) != {each.name for each in declared}:
+            raise ExportError(
+                "these are not the network's inputs", expected=", ".join(each.name for each in declared), got=", ".join(inputs)
+            )
+        sizes: dict[str, int] = {}
+        for each in declared:
+            array = inputs[each.name]
+            # A size that has a name is the same wherever that name stands.
+            wanted = dict(zip(each.shape, array.shape, strict=False))
+            shape = tuple(sizes.setdefault(size, wanted[size]) if isinstance(size, str) else size for size in each.shape)
+            if array.shape != shape or array.dtype != each.dtype:
+                raise ExportError(
+                    f"{each.name} is not the network's input",
+                    expected=f"{each.dtype} ({', '.join(map(str, each.shape))})",
+                    got=f"{array.dtype} {array.shape}",
+                )
+        return self._run({each.name: np.ascontiguousarray(inputs[each.name]) for each in declared})
 
     @abstractmethod
-    def _run(self, image_1HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        """Run the network on one image of the right size."""
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Run the network on arrays of the right type and shape, in the order of the graph's inputs."""
 
 
 def open_backend(path: str | Path, backend: str | None = None, **options: Any) -> Backend:
-    """Open an exported file and run it once, so that the first image is as fast as the next.
+    """Open an exported file and run it once, so that the first call is as fast as the next.
 
     Args:
         path: The file.
@@ -106,8 +139,12 @@ def open_backend(path: str | Path, backend: str | None = None, **options: Any) -
         if option not in known:
             raise ConfigError(f"the backend {name} has no such option", got=option, remedy=nearest(option, known))
     opened: Backend = backend_class(model, **options)
-    opened(np.full((*model.contract.geometry.input_hw, 3), 128, np.uint8))
+    opened.run({each.name: _empty(each) for each in model.contract.geometry.inputs})
     return opened
+
+
+def _empty(given: GraphInput) -> NDArray[Any]:
+    return np.zeros([1 if isinstance(size, str) else size for size in given.shape], given.dtype)
 
 
 def import_runtime(package: str) -> ModuleType:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from admlops.deploy.backends.backend import Backend, import_runtime
 from admlops.deploy.onnx_file import ExportedModel
-from admlops.deploy.onnx_writer import IMAGE
 from admlops.errors import ConfigError, ExportError, nearest
 
 WARNINGS_AND_WORSE = 2
@@ -47,5 +46,5 @@ class OnnxRuntimeBackend(Backend):
             raise ExportError("ONNX Runtime refuses the file", where=model.path, got=error) from error
         self._names = [output.name for output in self._session.get_outputs()]
 
-    def _run(self, image_1HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
-        return dict(zip(self._names, self._session.run(self._names, {IMAGE: image_1HW3}), strict=True))
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        return dict(zip(self._names, self._session.run(self._names, dict(inputs)), strict=True))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from admlops.deploy.backends.backend import Backend, import_runtime
@@ -56,9 +56,9 @@ class OpenVinoBackend(Backend):
         self._names = model.output_names
         self._requests = threading.local()
 
-    def _run(self, image_1HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         # A request holds the tensors of one run, so each thread has its own.
         if not hasattr(self._requests, "request"):
             self._requests.request = self._compiled.create_infer_request()
-        results = self._requests.request.infer([image_1HW3])
+        results = self._requests.request.infer(list(inputs.values()))
         return {name: results[index] for index, name in enumerate(self._names)}

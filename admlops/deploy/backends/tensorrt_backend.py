@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,6 @@ from numpy.typing import NDArray
 
 from admlops.deploy.backends.backend import Backend, import_runtime
 from admlops.deploy.onnx_file import ExportedModel
-from admlops.deploy.onnx_writer import IMAGE
 from admlops.errors import ExportError, MachineError
 
 NEWEST_OPSET = 21
@@ -87,10 +87,10 @@ class TensorRtBackend(Backend):
             for name in model.output_names
         }
 
-    def _run(self, image_1HW3: NDArray[np.uint8]) -> dict[str, NDArray[Any]]:
+    def _run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         with self._lock:
-            image = torch.from_numpy(image_1HW3).cuda()
-            for name, tensor in {IMAGE: image, **self._outputs}.items():
+            given = {name: torch.from_numpy(array).cuda() for name, array in inputs.items()}
+            for name, tensor in {**given, **self._outputs}.items():
                 self._context.set_tensor_address(name, tensor.data_ptr())
             stream = torch.cuda.current_stream()
             self._context.execute_async_v3(stream.cuda_stream)

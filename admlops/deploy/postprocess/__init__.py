@@ -29,19 +29,19 @@ class Decoding:
     Attributes:
         write: Adds it to a graph: builder, specification, channels that may be predicted, name and shape of each raw output,
             height and width of the input; declares ``<task>.<output>`` for each of ``outputs``.
-        outputs: Meaning by the last part of the name.
+        outputs: Meaning by the last part of the name, of a specification.
     """
 
     write: Callable[
         [GraphBuilder, OutputSpec, Sequence[bool], Sequence[str], Sequence[Shape], tuple[int, int]],
         None,
     ]
-    outputs: Mapping[str, str]
+    outputs: Callable[[OutputSpec], Mapping[str, str]]
 
 
 DECODINGS: Mapping[str, Decoding] = {
-    "argmax": Decoding(argmax.write, argmax.OUTPUTS),
-    "center_ltrb": Decoding(center_ltrb.write, center_ltrb.OUTPUTS),
+    "argmax": Decoding(argmax.write, argmax.outputs),
+    "center_ltrb": Decoding(center_ltrb.write, lambda _: center_ltrb.OUTPUTS),
 }
 
 
@@ -77,7 +77,7 @@ def describe_outputs(spec: OutputSpec) -> dict[str, str]:
     Raises:
         ExportError: The decoding cannot be exported.
     """
-    return {f"{spec.task.name}.{name}": meaning for name, meaning in _decoding_of(spec).outputs.items()}
+    return {f"{spec.task.name}.{name}": meaning for name, meaning in _decoding_of(spec).outputs(spec).items()}
 
 
 def describe_raw_outputs(spec: OutputSpec) -> dict[str, str]:

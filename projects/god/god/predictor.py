@@ -1,0 +1,133 @@
+"""Runs an exported lidar network on the points of a sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from admlops.deploy.backends import open_backend
+from admlops.deploy.input_geometry import MapGeometry
+from admlops.deploy.prediction import SegmentationMask
+from admlops.deploy.predictor import read_outputs
+from admlops.errors import ExportError, RecordError
+from admlops.task_spec import TaskSpec
+from god.encoder_graph import CELL, POINTS
+from god.geometry import BevGrid
+from god.point_cloud import PointCloud
+from god.transforms import SanitizePoints
+
+
+@dataclass(frozen=True, eq=False)
+class BevPrediction:
+    """All tasks of one sweep.
+
+    Attributes:
+        masks: By task, on the cells of the grid: row = y, column = x; with the probability of the second of two classes.
+        point_counts: Points that were ``read``; and those that are ``not_finite``, on the ``ego`` vehicle, or ``out_of_range``:
+            nothing else is dropped.
+    """
+
+    masks: Mapping[str, SegmentationMask]
+    point_counts: Mapping[str, int]
+
+
+class BevPredictor:
+    """A lidar network that was exported from points on, with its decoding. May be used by several threads at once.
+
+    Attributes:
+        backend: The runtime with the network.
+        contract: What the file says of itself.
+        grid: Where its cells lie.
+
+    Args:
+        path: An exported file; nothing else is needed.
+        backend: Name of a runtime; by default the one that the file was written for.
+        threads: Threads of one prediction; by default the runtime's choice.
+
+    Raises:
+        ExportError: The file is missing or damaged, cannot be run, reads no points, or gives raw outputs.
+        MachineError: The runtime is not installed.
+    """
+
+    def __init__(self, path: str | Path, backend: str | None = None, threads: int | None = None) -> None:
+        self.backend = open_backend(path, backend, **({} if threads is None else {"threads": threads}))
+        self.contract = self.backend.contract
+        geometry = self.contract.geometry
+        names = [each.name for each in geometry.inputs]
+        if not isinstance(geometry, MapGeometry) or set(names) != {POINTS, CELL}:
+            raise ExportError(
+                "the file does not begin with points",
+                where=path,
+                expected=f"inputs {POINTS} and {CELL}",
+                got=", ".join(names),
+                remedy="export the network with projects/god/tools/export.py, without --canvas",
+            )
+        if not self.contract.decoded:
+            raise ExportError(
+                "the file gives raw outputs",
+                where=path,
+                expected="masks",
+                got=", ".join(self.contract.outputs),
+                remedy="export it without --raw-outputs",
+            )
+        try:
+            self.grid = BevGrid(**geometry.frame["grid"])
+            self._sanitize = SanitizePoints(**geometry.frame["sanitize"])
+        except (KeyError, TypeError) as error:
+            raise ExportError(
+                "the file does not say where its cells lie", where=path, got=error, remedy="export the network again"
+            ) from error
+
+    @property
+    def tasks(self) -> tuple[TaskSpec, ...]:
+        """The tasks, in the order of the network."""
+        return tuple(branch.spec.task for branch in self.contract.branches)
+
+    def __call__(
+        self, points: npt.NDArray[np.floating[Any]], origin: Sequence[float] = (0.0, 0.0, 0.0), intensity_max: float = 1.0
+    ) -> BevPrediction:
+        """Predict on a sweep.
+
+        Args:
+            points: (N, 3 or more) x, y, z in m and, where it is known, intensity, as a record's ``lidar`` describes them.
+            origin: The sensor in the points' frame, m.
+            intensity_max: Intensity that the network shall see as 1.
+
+        Returns:
+            The prediction.
+
+        Raises:
+            RecordError: The array holds no points, or too many of them are not finite.
+        """
+        cloud = _cloud_of(points, origin, intensity_max)
+        given = {"cloud": cloud, "record_where": None, "lidar_path": "the array", "point_counts": {"read": len(cloud)}}
+        results: dict[str, Any] = self._sanitize(given)
+        kept: PointCloud = results["cloud"]
+        cell_N = self.grid.cell_of(kept.points_N4)
+        outputs = self.backend.run({POINTS: kept.points_N4, CELL: cell_N})
+        meta = {"ori_shape": self.grid.shape, "img_shape": self.grid.shape, "input_from_original": np.eye(3)}
+        found = read_outputs(self.contract, outputs, meta)
+        outside = int(np.count_nonzero(cell_N == self.grid.num_cells))
+        return BevPrediction(found.masks, {**results["point_counts"], "out_of_range": outside})
+
+
+def _cloud_of(points: npt.NDArray[np.floating[Any]], origin: Sequence[float], intensity_max: float) -> PointCloud:
+    if points.ndim != 2 or points.shape[1] < 3 or not np.issubdtype(points.dtype, np.floating):
+        raise RecordError(
+            "an array holds no points", expected="floats of shape (N, 3 or more)", got=f"{points.dtype} of shape {points.shape}"
+        )
+    origin_3 = np.array(origin, dtype=np.float64)
+    points_N4 = np.zeros((len(points), 4), np.float32)
+    # As LoadPoints reads a sweep.
+    with np.errstate(over="ignore", invalid="ignore"):
+        points_N4[:, :3] = points[:, :3]
+        points_N4[:, 2] -= np.float32(origin_3[2])
+        if points.shape[1] > 3:
+            points_N4[:, 3] = np.clip(points[:, 3].astype(np.float32) / np.float32(intensity_max), 0.0, 1.0)
+    origin_3[2] = 0.0
+    return PointCloud(points_N4, origin_3)
