@@ -14,8 +14,9 @@ from admlops.errors import ConversionError
 # 1 m to the right, bottom 1.5 m below the camera, 20 m ahead, heading forwards: rotation about the camera's y is -pi/2.
 BOX = "10.00 20.00 50.00 60.00 1.5 1.6 4.0 1.0 1.5 20.0 -1.5708"
 DONT_CARE = "DontCare -1 -1 -10 100.00 20.00 150.00 60.00 -1 -1 -1 -1000 -1000 -1000 -10"
-# The camera looks along the Velodyne's x from 0.2 m ahead of it; 90 degrees wide with 200 px.
-CALIBRATION = """P2: 100 0 100 0 0 100 50 0 0 0 1 0
+# The reference camera looks along the Velodyne's x from 0.2 m ahead of it; the colour camera is 0.3 m to its left, 90 degrees
+# wide with 200 px.
+CALIBRATION = """P2: 100 0 100 30 0 100 50 0 0 0 1 0
 R0_rect: 1 0 0 0 1 0 0 0 1
 Tr_velo_to_cam: 0 -1 0 0 0 0 -1 0 1 0 0 -0.2
 
@@ -46,7 +47,7 @@ def test_boxes_move_from_the_camera_to_the_velodyne(lidar_source, tmp_path):
     assert labels["god_base"] == {
         "boxes_3d": [[20.2, -1.0, -0.75, 4.0, 1.6, 1.5, 0.0]],
         "categories": ["obstacle"],
-        "labelled_region": [[0.2, 0.0], [150.2, 150.0], [150.2, -150.0]],
+        "labelled_region": [[0.2, 0.3], [150.2, 150.3], [150.2, -149.7]],
     }
     assert labels["god_hd"] == labels["god_base"]
     assert labels["det3d"] == labels["god_base"] | {"categories": ["car"]}
