@@ -6,6 +6,7 @@ dict without one against the table below, and the top level against what the run
 
 from __future__ import annotations
 
+import importlib.util
 import inspect
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -230,6 +231,7 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
         if valid is None:
             # Inside a stock head a type may be a word of its own: mmcv's nms is no registry's.
             if isinstance(node["type"], str) and "_scope_" not in node and resolve_type(node) is None:
+                _require_package(node["type"].partition("."), f"{where}: {'.'.join(path)}")
                 raise ConfigError(
                     f"no registry knows type {node['type']!r}",
                     where=f"{where}: {'.'.join(path)}",
@@ -251,6 +253,16 @@ def _check_dict(path: tuple[str, ...], node: Mapping[str, Any], where: object) -
                 expected=f"an argument of {type_name(node) if 'type' in node and name != 'clip_grad' else name}",
                 remedy=nearest(key, valid),
             )
+
+
+def _require_package(parts: tuple[str, str, str], where: str) -> None:
+    package, dot, _ = parts
+    if dot and importlib.util.find_spec(package) is None:
+        raise ConfigError(
+            f"the config needs the package {package!r}, which is not installed",
+            where=where,
+            remedy="make setup; in an environment of your own: docs/install.md, The lidar network",
+        )
 
 
 def addable_keys(path: tuple[str, ...], node: Mapping[str, Any]) -> set[str]:

@@ -68,7 +68,7 @@ def _try(network: Any, dataset: Any, modes: tuple[str, ...]) -> None:
             where=f"mode {mode!r} of {type(network).__name__}",
             expected=f"a kernel for the device {next(network.parameters()).device.type}",
             got=f"{str(error).splitlines()[0]} (mmcv was built for CUDA: {get_compiling_cuda_version()})",
-            remedy="take a model without it, such as that of zoo_pointpillars.py, which a CPU can train (CUDA_VISIBLE_DEVICES=); "
+            remedy="take a model without it, such as that of zoo_pointpillars.py, which a CPU trains (CUDA_VISIBLE_DEVICES=); "
             "or build mmcv with FORCE_CUDA=1 on a machine with a GPU",
         ) from error
     finally:
