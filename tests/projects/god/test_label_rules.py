@@ -252,7 +252,7 @@ def test_the_table_of_objects():
 def _random_rows(rng):
     ground = rng.uniform(-4, 4, (3000, 2))
     things = rng.uniform(-4, 4, (150, 2))
-    rows = [[x, y, GROUND_Z_M + 0.02 * x, rng.choice([1, 2, 3, 4, 5, 9])] for x, y in ground if not -1 < x < 1]
+    rows = [[x, y, GROUND_Z_M + rng.uniform(0, 0.3), rng.choice([1, 2, 3, 4, 5, 9])] for x, y in ground if not -1 < x < 1]
     return np.array(rows + [[x, y, GROUND_Z_M + rng.uniform(0, 3), rng.choice([0, 6, 7, 8])] for x, y in things])
 
 
@@ -264,6 +264,7 @@ QUARTER = np.array([[0.0, -1, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 1]])
     ("matrix", "move"), [(MIRROR, lambda mask: mask[::-1]), (QUARTER, lambda mask: np.rot90(mask, -1))], ids=["flip", "turn"]
 )
 def test_labels_move_with_the_points(matrix, move):
+    grid = BevGrid(x_min_m=-4.1, y_min_m=-4.1, cell_m=0.2, rows=41, cols=41)  # no edge at a whole metre
     rows = _random_rows(np.random.default_rng(0))
     points_N4 = np.column_stack([rows[:, :3], np.zeros(len(rows))]).astype(np.float32)
     corners = np.array([[-3.33, -2.21], [3.17, -1.4], [2.3, 3.05]])
@@ -271,10 +272,10 @@ def test_labels_move_with_the_points(matrix, move):
     classes = rows[:, 3].astype(np.uint8)
 
     def label(cloud):
-        sweep = LabelledSweep(SMALL, cloud.points_N4[:, :3], classes, cloud.origin_3, cloud.ego_radius_m)
+        sweep = LabelledSweep(grid, cloud.points_N4[:, :3], classes, cloud.origin_3, cloud.ego_radius_m)
         in_box = classes == P.MOVABLE
-        boxed = classes_of_boxes(SMALL, sweep.xyz, in_box, np.zeros_like(in_box))
-        estimated = LabelledSweep(SMALL, sweep.xyz, boxed, cloud.origin_3, cloud.ego_radius_m)
+        boxed = classes_of_boxes(grid, sweep.xyz, in_box, np.zeros_like(in_box))
+        estimated = LabelledSweep(grid, sweep.xyz, boxed, cloud.origin_3, cloud.ego_radius_m)
         return {
             "obstacles": label_obstacles(sweep),
             "drivable": label_drivable(sweep),
