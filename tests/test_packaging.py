@@ -56,7 +56,7 @@ def test_package_carries_configs_tools_and_index(installed, checkout):
     kind, site, _ = installed
     mim = (checkout if kind == "editable" else site) / "admlops" / ".mim"
     folders = ("4pe_crop/multitask.py", f"4pe_resize/{CONFIG}", "_base_/default_runtime.py")
-    plug_in = ("projects/god/god/geometry.py", "projects/god/setup.py")
+    plug_in = ("projects/god/god/geometry.py", "projects/god/setup.py", "projects/god/configs/multi_task.py")
     for name in (*(f"configs/{name}" for name in folders), *plug_in, "tools/train.py", "model-index.yml"):
         assert (mim / name).is_file(), name
     # Editing a config of the checkout has to change what an editable install runs.
@@ -65,6 +65,11 @@ def test_package_carries_configs_tools_and_index(installed, checkout):
     assert metadata.name == f"admlops-{__version__}.dist-info"
     first_line = (metadata / "top_level.txt").read_text().splitlines()[0]
     assert first_line == (str(checkout / "admlops") if kind == "editable" else "admlops")
+
+
+def test_a_config_of_the_plug_in_loads_from_anywhere(installed, tmp_path):
+    code = "from admlops.engine.config import load_config; print(load_config('projects/god/configs/multi_task.py').work_dir)"
+    assert run(sys.executable, "-W", "ignore", "-c", code, cwd=tmp_path, **installed[2]).endswith("work_dirs/god/multi_task\n")
 
 
 def test_source_distribution_builds_what_the_checkout_builds(checkout, tmp_path):

@@ -97,9 +97,9 @@ class ConvNode(Node):
     """
 
     kind = "conv"
-    weight_OIHW: Tensor  # noqa: N815
-    bias_O: Tensor  # noqa: N815
-    weight_scale_O: Tensor | None  # noqa: N815
+    weight_OIHW: Tensor
+    bias_O: Tensor
+    weight_scale_O: Tensor | None
     stride: tuple[int, int]
     padding: tuple[int, int]
     dilation: tuple[int, int]

@@ -257,7 +257,7 @@ def test_an_edit_of_the_dataset_file_meanwhile_is_not_overwritten(repo: Path) ->
             if self.command == "GET":
                 self.wfile.write(line("w"))
 
-        do_HEAD = do_GET  # noqa: N815
+        do_HEAD = do_GET
 
         def log_message(self, *_: object) -> None:
             pass
