@@ -1,0 +1,269 @@
+"""Exports of the lidar network: equal to PyTorch for any points in both runtimes, and bit by bit where it computes integers."""
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from test_god_net import GRID, network
+from torch import nn
+
+from admlops.deploy.backends.backend import open_backend
+from admlops.deploy.contract import Contract
+from admlops.deploy.export import export
+from admlops.deploy.onnx_file import make_metadata, read_model, write_model
+from admlops.deploy.onnx_writer import to_onnx
+from admlops.engine.deploy import Check, Tolerance, check_export
+from admlops.engine.rungs import ExportableNetwork
+from admlops.errors import ExportError, RecordError
+from admlops.quantization import IntegerNetwork, QuantSpec, calibrating, float_graph, integer_graph, prepare
+from admlops.structures import MultiTaskDataSample
+from god.encoder_graph import EncoderGraph
+from god.export import make_check, map_geometry
+from god.geometry import BevGrid
+from god.predictor import BevPredictor
+
+RUNTIMES = ("onnxruntime", "openvino")
+BEV = BevGrid(**GRID)
+SANITIZE = {"min_range_m": 0.5, "max_not_finite": 0.5}
+
+
+def trained_like(fold=2):
+    """Weights, biases and statistics of which no channel is like the next."""
+    detector, rng = network(fold), torch.Generator().manual_seed(1)
+    for module in detector.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_uniform_(module.weight, nonlinearity="relu", generator=rng)
+        if isinstance(module, nn.BatchNorm2d):
+            module.weight.data.uniform_(0.3, 1.2, generator=rng)
+            module.bias.data.normal_(0, 0.3, generator=rng)
+            module.running_mean.normal_(0, 0.2, generator=rng)
+            module.running_var.uniform_(0.5, 2, generator=rng)
+    return detector.eval()
+
+
+def points_of(number, kind="inside", seed=0):
+    """Sweeps of every kind that has to come out as in PyTorch."""
+    rng = np.random.default_rng(seed)
+    points = rng.uniform([-3.4, -3.4, -2.2, 0], [3.4, 3.4, 1, 1], (number, 4))
+    if kind == "edges":
+        points[:, :2] = -3.2 + 0.2 * rng.integers(0, 33, (number, 2))
+    if kind == "out of range":
+        points[:, 0] += 100
+    points_N4 = points.astype(np.float32)
+    return {"points": points_N4, "cell": BEV.cell_of(points_N4)}
+
+
+@torch.no_grad()
+def canvas_of(detector, given):
+    return detector.encoder(torch.from_numpy(given["points"]), torch.from_numpy(given["cell"]))
+
+
+def integer_network(**fields):
+    detector = trained_like()
+    prepare(detector, QuantSpec(**fields))
+    with torch.no_grad(), calibrating(detector):
+        detector(canvas_of(detector, points_of(4000, seed=9)), mode="tensor")
+    return ExportableNetwork(integer_graph(detector), detector, {})
+
+
+@pytest.fixture(scope="module")
+def floats():
+    detector = trained_like()
+    return ExportableNetwork(float_graph(detector), detector, {})
+
+
+@pytest.fixture(scope="module")
+def integers():
+    return integer_network()
+
+
+def write(network, path, runtime, canvas=False, decoded=False):
+    geometry = map_geometry(network, network.detector, canvas=canvas, sanitize=SANITIZE)
+    contract = network.contract(geometry, {"version": 1}, decoded=decoded)
+    encode = None if canvas else EncoderGraph(network.detector.encoder)
+    return export(network.graph, contract, path, runtime, encode=encode, target_has_vnni=True)
+
+
+@pytest.fixture(scope="module")
+def files(floats, integers, tmp_path_factory):
+    """Files by network, runtime, whether they begin with the canvas, and whether they decode."""
+    folder = tmp_path_factory.mktemp("files")
+    return {
+        (name, runtime, canvas, decoded): write(
+            net, folder / f"{name}-{runtime}-{canvas}-{decoded}.onnx", runtime, canvas, decoded
+        )
+        for name, net in (("float", floats), ("int", integers))
+        for runtime in RUNTIMES
+        for canvas in (False, True)
+        for decoded in (False, True)
+    }
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("fold", [1, 2, 4])
+def test_the_encoder_computes_the_same_floats(runtime, fold, tmp_path):
+    net = ExportableNetwork(float_graph(detector := trained_like(fold)), detector, {})
+    contract = net.contract(map_geometry(net, detector, canvas=False), decoded=False)
+    metadata = make_metadata(contract, runtime)
+    size = contract.geometry.map_hw
+    taps = [node.name for node in net.graph.nodes if node.kind == "feature_input"]
+    model = to_onnx(net.graph, size, runtime, encode=EncoderGraph(detector.encoder), taps=taps, metadata=metadata)
+    backend = open_backend(write_model(model, tmp_path / "model.onnx"))
+    given = points_of(5000, "edges") if fold == 2 else points_of(5000)
+    expected = canvas_of(detector, given).numpy()
+    assert (expected > 0).mean() > 0.2
+    worst = np.abs(backend.run(given)[taps[0]] - expected).max() / expected.max()
+    print(f"{runtime}, fold {fold}: canvas differs by {worst:.1e} of its largest value")
+    assert worst <= 1e-6
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    ("number", "kind"), [(0, "inside"), (1, "inside"), (100_000, "inside"), (3000, "edges"), (500, "out of range")]
+)
+def test_the_whole_network_is_that_of_pytorch(floats, files, runtime, number, kind):
+    given = points_of(number, kind)
+    found = open_backend(files["float", runtime, False, False], threads=1).run(given)
+    with torch.no_grad():
+        expected = floats.detector.raw_outputs(canvas_of(floats.detector, given))
+    for name, value in expected.items():
+        worst = float(np.abs(found[name] - value.numpy()).max() / value.abs().max())
+        print(f"{runtime}, {number} points {kind}, {name}: {worst:.1e} of the largest output")
+        assert worst <= 1e-6
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_order_of_points_changes_no_bit(files, runtime):
+    backend, given = open_backend(files["float", runtime, False, False], threads=1), points_of(20_000)
+    order = np.random.default_rng(3).permutation(20_000)
+    first, second = backend.run(given), backend.run({name: values[order] for name, values in given.items()})
+    assert all(np.array_equal(first[name], second[name]) for name in first)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("fields", [{}, {"weight_bits": 7, "relu_range": "s8"}], ids=str)
+def test_integers_are_equal_everywhere_behind_the_canvas(tmp_path, fields):
+    net = integer_network(**fields)
+    canvas = canvas_of(net.detector, points_of(4000, seed=5))
+    simulated = net.detector(canvas, mode="tensor")
+    reference = IntegerNetwork(net.graph)(canvas)
+    assert all(len(value.unique()) > 20 for value in simulated.values())
+    assert all(torch.equal(reference[name], value) for name, value in simulated.items())
+    for runtime in RUNTIMES:
+        backend = open_backend(write(net, tmp_path / f"{runtime}.onnx", runtime, canvas=True))
+        found = backend.run({"canvas": canvas.numpy()})
+        assert all(np.array_equal(found[name], value.numpy()) for name, value in simulated.items())
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize("name", ["float", "int"])
+def test_every_file_is_what_it_was_made_of(request, files, runtime, name):
+    net = request.getfixturevalue({"float": "floats", "int": "integers"}[name])
+    for canvas in (False, True):
+        path = files[name, runtime, canvas, True]
+        said = check_export(net, read_model(path).contract, path, runtime, make_check(net, net.detector, canvas=canvas), True)
+        assert "what the heads decode" in said
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_graphs_scatter_by_minima_and_maxima_or_not_at_all(files, runtime):
+    whole, canvas = (onnx.load(files["int", runtime, begins, True]) for begins in (False, True))
+    reductions = [
+        attribute.s.decode()
+        for node in whole.graph.node
+        if node.op_type == "ScatterElements"
+        for attribute in node.attribute
+        if attribute.name == "reduction"
+    ]
+    assert reductions == ["min", "max", "max"]
+    assert whole.opset_import[0].version >= 18
+    assert [each.name for each in whole.graph.input] == ["points", "cell"]
+    assert not [node.op_type for node in canvas.graph.node if "Scatter" in node.op_type]
+    assert canvas.opset_import[0].version == 13
+    assert [each.name for each in canvas.graph.input] == ["canvas"]
+
+
+def test_a_file_says_where_its_cells_lie(floats, files):
+    contract = read_model(files["float", "onnxruntime", False, True]).contract
+    assert Contract.from_json(contract.to_json()) == contract
+    assert BevGrid(**contract.geometry.frame["grid"]) == BEV
+    assert contract.geometry.frame["sanitize"] == SANITIZE
+    assert (contract.geometry.input_hw, contract.geometry.map_hw) == ((32, 32), (16, 16))
+    assert contract.lineage == {"version": 1}
+    assert [branch.spec.task.name for branch in contract.branches] == ["god_base", "drivable_2cls", "drivable_multi"]
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_predictor_finds_what_the_network_predicts(floats, files, runtime):
+    predictor = BevPredictor(files["float", runtime, False, True], threads=1)
+    origin = (0.3, -0.2, 1.5)
+    sweep = np.random.default_rng(2).uniform([-4, -4, -0.5, 0], [4, 4, 2.4, 255], (3000, 4))
+    sweep[:7, 2] = np.nan
+    found = predictor(sweep, origin, intensity_max=255)
+    kept = sweep[7:].astype(np.float32)
+    kept[:, 2] -= np.float32(origin[2])
+    kept[:, 3] /= np.float32(255)
+    inside = ((kept[:, :2].astype(np.float64) - origin[:2]) ** 2).sum(axis=1) >= 0.25
+    given = {"points": kept[inside], "cell": BEV.cell_of(kept[inside])}
+    outside = int((given["cell"] == BEV.num_cells).sum())
+    assert found.point_counts == {"read": 3000, "not_finite": 7, "ego": int((~inside).sum()), "out_of_range": outside}
+    assert min(found.point_counts.values()) > 0
+    meta = {"ori_shape": BEV.shape, "img_shape": BEV.shape, "input_from_original": np.eye(3)}
+    (sample,) = floats.detector.predict(canvas_of(floats.detector, given), [MultiTaskDataSample(metainfo=meta)])
+    for name, segmented in found.masks.items():
+        pred = sample.pred.get(name)
+        assert (segmented.mask != pred.data[0].numpy()).mean() <= 1e-3
+        assert (segmented.score is None) == (name == "drivable_multi")
+        if segmented.score is not None:
+            np.testing.assert_allclose(segmented.score, pred.score[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_threads_predict_side_by_side(files, runtime):
+    predictor = BevPredictor(files["int", runtime, False, True], threads=1)
+    sweeps = [points_of(number * 400, seed=number)["points"] for number in range(1, 7)]
+    alone = [predictor(sweep) for sweep in sweeps]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(predictor, sweeps * 3))
+    for one, other in zip(alone * 3, together, strict=True):
+        assert all(np.array_equal(one.masks[name].score, other.masks[name].score) for name in ("god_base", "drivable_2cls"))
+
+
+def test_an_empty_sweep_is_a_sweep(files):
+    predictor = BevPredictor(files["int", "onnxruntime", False, True])
+    found = predictor(np.zeros((0, 4), np.float32))
+    assert found.masks["god_base"].mask.shape == BEV.shape
+    assert found.point_counts["read"] == 0
+
+
+def test_what_is_no_use_to_a_predictor_is_refused(files):
+    with pytest.raises(ExportError, match="does not begin with points"):
+        BevPredictor(files["float", "onnxruntime", True, True])
+    with pytest.raises(ExportError, match="gives raw outputs"):
+        BevPredictor(files["float", "onnxruntime", False, False])
+    with pytest.raises(ExportError, match="written for another runtime"):
+        BevPredictor(files["int", "onnxruntime", False, True], backend="openvino")
+    predictor = BevPredictor(files["float", "onnxruntime", False, True])
+    for broken in (np.zeros((5, 2), np.float32), np.zeros((5, 4), np.int16), np.zeros(4)):
+        with pytest.raises(RecordError, match="holds no points"):
+            predictor(broken)
+    with pytest.raises(RecordError, match="not finite"):
+        predictor(np.full((5, 4), np.nan))
+
+
+def test_a_file_that_computes_something_else_gets_no_name(floats, files):
+    path = files["float", "onnxruntime", False, False]
+    check = make_check(floats, floats.detector, canvas=False)
+    wrong = {name: value + 0.001 for name, value in check.expected.items()}
+    contract = read_model(path).contract
+    with pytest.raises(ExportError, match="computes something else") as caught:
+        check_export(floats, contract, path, "onnxruntime", Check(check.given, wrong, Tolerance(1e-6), check.encode))
+    assert "at most 1e-06 of the largest value" in str(caught.value)
+
+
+def test_unsigned_integers_are_none_for_tensorrt(integers, tmp_path):
+    with pytest.raises(ExportError, match="signed integers only"):
+        write(integers, tmp_path / "model.onnx", "tensorrt", canvas=True)

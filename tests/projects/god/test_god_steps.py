@@ -1,0 +1,127 @@
+"""All steps of a lidar training: from sweeps to integers, and to files that predict from points on."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.registry import DefaultScope
+from tiny_god_training import GRID, TASKS, write_config, write_release
+
+from admlops.data_release.lineage import lineage_path
+from admlops.engine.checkpoint import read_checkpoint, save_checkpoint
+from admlops.engine.config import load_config
+from admlops.engine.rungs import read_exportable
+from admlops.engine.test import run_test
+from admlops.engine.train import train
+from admlops.errors import CheckpointError, ExportError
+from admlops.quantization import IntegerNetwork
+from admlops.registry import MODELS
+from god.export import export_god
+from god.predictor import BevPredictor
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(scope="module")
+def config(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("god")
+    return write_config(folder / "tiny.py", write_release(folder))
+
+
+@pytest.fixture(scope="module")
+def done(config, tmp_path_factory):
+    """A work dir in which all four steps were run."""
+    folder = tmp_path_factory.mktemp("done")
+    for step in range(4):
+        train(config, step=step, work_dir=folder)
+    return folder
+
+
+@torch.no_grad()
+def test_points_become_integers_from_the_last_checkpoint_alone(config, done):
+    trained, integers = (
+        read_exportable(load_config(config), done / f"{name}-last.pth") for name in ("fusion-bn-c2", "int-inference")
+    )
+    rng = np.random.default_rng(0)
+    points = torch.from_numpy(rng.uniform([-3, -3, -2, 0], [3, 3, 0, 1], (2000, 4)).astype(np.float32))
+    cell = torch.from_numpy(trained.detector.encoder.grid.cell_of(points.numpy()))
+    canvas = integers.read({"points": points, "cell": cell})
+    assert float(canvas.max()) > 0
+    assert torch.equal(canvas, trained.read({"points": points, "cell": cell}))
+    simulated = trained.detector(canvas, mode="tensor")
+    computed = IntegerNetwork(integers.graph)(canvas)
+    assert set(computed) == {f"{task}.logits" for task in TASKS}
+    assert all(torch.equal(computed[name], value) for name, value in simulated.items())
+    for name, branch in trained.detector.branches.items():
+        assert torch.equal(branch.allowed_classes, integers.detector.branches[name].allowed_classes)
+
+
+def test_the_encoder_travels_beside_the_integers(done):
+    trained, integers = (read_checkpoint(done / f"{name}-last.pth") for name in ("fusion-bn-c2", "int-inference"))
+    floats = integers["float_state_dict"]
+    assert set(floats) == {"encoder.linear.weight", "encoder.linear.bias"}
+    assert all(torch.equal(value, trained["state_dict"][name]) for name, value in floats.items())
+    assert not any(value.is_floating_point() for value in integers["state_dict"].values())
+    assert lineage_path(done / "int-inference-last.pth").is_file()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda floats: floats.pop("encoder.linear.bias"),
+        lambda floats: floats.update({"encoder.linear.bias": torch.zeros(7)}),
+        lambda floats: floats.update({"encoder.second.bias": torch.zeros(4)}),
+    ],
+)
+def test_another_encoder_is_refused(config, done, tmp_path, change):
+    checkpoint = dict(read_checkpoint(done / "int-inference-last.pth"))
+    checkpoint["float_state_dict"] = dict(checkpoint["float_state_dict"])
+    change(checkpoint["float_state_dict"])
+    save_checkpoint(checkpoint, tmp_path / "other.pth")
+    with pytest.raises(CheckpointError, match="does not fit") as caught:
+        read_exportable(load_config(config), tmp_path / "other.pth")
+    assert "encoder." in str(caught.value)
+
+
+def test_every_rung_measures_the_same(config, done, tmp_path):
+    def measure(model, backend=None):
+        return run_test(config, done / model, backend=backend, work_dir=tmp_path, options={"log_level": "ERROR"})
+
+    expected = measure("fusion-bn-c2-last.pth")
+    assert expected["god_base/IoU"] > 0
+    for backend in ("integer", "onnxruntime", "openvino"):
+        found = measure("int-inference-last.pth", backend)
+        np.testing.assert_equal(found, expected)
+    file = export_god(config, done / "int-inference-last.pth", "onnxruntime", out=tmp_path / "points.onnx")
+    np.testing.assert_equal(measure(file.path), expected)
+    canvas = export_god(config, done / "int-inference-last.pth", "onnxruntime", canvas=True, out=tmp_path / "canvas.onnx")
+    with pytest.raises(ExportError, match="begins behind the encoder"):
+        measure(canvas.path)
+
+
+def test_the_tool_exports_and_the_file_predicts(config, done, tmp_path):
+    out = tmp_path / "god.onnx"
+    command = [sys.executable, "projects/god/tools/export.py", str(config), str(done / "with-bn-last.pth")]
+    ran = subprocess.run(
+        [*command, "--backend", "onnxruntime", "--out", out], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stderr[-2000:]
+    assert "points float32 (N, 4), cell int64 (N)" in ran.stdout
+    assert "equal to PyTorch" in ran.stdout
+    assert lineage_path(out).is_file()
+    assert sorted(each.name for each in tmp_path.iterdir()) == [out.name, lineage_path(out).name]
+    found = BevPredictor(out)(np.random.default_rng(0).uniform(-3, 1, (100, 4)))
+    assert set(found.masks) == set(TASKS)
+    assert found.masks["god_base"].mask.shape == (GRID["rows"], GRID["cols"])
+
+
+def test_a_camera_network_is_refused(tmp_path):
+    config = ROOT / "configs/4pe_resize/multitask_demo.py"
+    with DefaultScope.overwrite_default_scope("admlops"):
+        network = MODELS.build(load_config(config).model)
+    torch.save({"state_dict": network.state_dict(), "meta": {}}, tmp_path / "camera.pth")
+    with pytest.raises(ExportError, match="reads no points"):
+        export_god(config, tmp_path / "camera.pth", "onnxruntime")
