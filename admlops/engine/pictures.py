@@ -11,7 +11,26 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.datasets.transforms.read_file import decode_image, resolve_path
+from admlops.errors import ConfigError
 from admlops.structures import MultiTaskDataSample
+
+
+def require_tasks(sample: object) -> None:
+    """Refuse to draw or write predictions that are not sorted by task.
+
+    Args:
+        sample: What the network predicted.
+
+    Raises:
+        ConfigError: It is of a network of another package.
+    """
+    if not isinstance(sample, MultiTaskDataSample):
+        raise ConfigError(
+            "this network's predictions cannot be drawn or written as records",
+            expected="MultiTaskDataSample, with predictions by task",
+            got=type(sample).__name__,
+            remedy="leave --out and --show-dir away, and OverlayHook out of the config's custom_hooks",
+        )
 
 
 def picture_reader(dataset: Any) -> Callable[[str], npt.NDArray[np.uint8]]:

@@ -176,9 +176,17 @@ def read_exportable(cfg: Config, path: str | Path) -> ExportableNetwork:
     Raises:
         CheckpointError: Missing, damaged, of another network, or of a step in between.
         QuantizationError: The network cannot be a graph, or its sums could overflow.
+        ConfigError: The network has no branches, as one of another package.
     """
     checkpoint = read_checkpoint(path)
     network: Any = build_network(cfg, path)
+    if not isinstance(network, (IntegerNetwork, MultiTaskDetector)):
+        raise ConfigError(
+            f"a {type(network).__name__} can be trained and tested here, not exported or turned into integers",
+            where=cfg.filename,
+            expected="a MultiTaskDetector: its branches say what their outputs are",
+            remedy="export it with mmdeploy or the tools of the package that it comes from",
+        )
     if isinstance(network, IntegerNetwork):
         return ExportableNetwork(network.graph, _reader_of(cfg, network.graph, checkpoint, path), checkpoint)
     state = NetworkState.of_checkpoint(checkpoint)

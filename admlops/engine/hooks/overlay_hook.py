@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
-from admlops.engine.pictures import picture_name, picture_reader
+from admlops.engine.pictures import picture_name, picture_reader, require_tasks
 from admlops.registry import HOOKS
 from admlops.structures import MultiTaskDataSample, inputs_of_sample
 
@@ -72,6 +72,7 @@ class OverlayHook(Hook):  # type: ignore[misc]
         folder = Path(self.out_dir) if self.out_dir else Path(runner.work_dir) / "overlays"
         read_picture = picture_reader(dataloader.dataset)
         for index, sample in enumerate(samples):
+            require_tasks(sample)
             background = runner.visualizer.background(sample, inputs_of_sample(data_batch, index), read_picture)
             out_file = str(folder / picture_name(sample))
             runner.visualizer.add_datasample(sample.sample_id, background, sample, out_file=out_file, step=runner.iter)

@@ -9,6 +9,7 @@ from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
 
+from admlops.engine.pictures import require_tasks
 from admlops.engine.prediction_writer import PredictionWriter
 from admlops.registry import HOOKS
 from admlops.structures import MultiTaskDataSample
@@ -56,6 +57,7 @@ class PredictionDumpHook(Hook):  # type: ignore[misc]
             return
         tasks = runner.test_dataloader.dataset.metainfo["tasks"]
         for sample in outputs or ():
+            require_tasks(sample)
             specs = {name: resolve_task(tasks.get(name, name)) for name, _ in sample.pred.task_items()}
             self._writer.write(sample, specs)
 

@@ -15,6 +15,7 @@ from torch import nn
 
 from admlops.datasets import ReleaseDataset
 from admlops.engine.config import load_config
+from admlops.engine.rungs import read_exportable
 from admlops.engine.test import run_test
 from admlops.engine.train import train
 from admlops.errors import ConfigError, MachineError, RecordError
@@ -323,7 +324,7 @@ def small(range_m, root, num_iters, lr=2e-3):
 
 
 def test_a_model_of_the_zoo_learns_is_saved_and_is_tested(release, tmp_path):
-    options = small(RANGE_M, release(label()), num_iters=12)
+    options = small(RANGE_M, release(label()), num_iters=8)
     runner = train(CONFIG, work_dir=tmp_path / "run", options=options)
     losses = runner.message_hub.get_scalar("train/loss").data[0]
     assert losses[-1] < 0.5 * losses[0]
@@ -334,6 +335,12 @@ def test_a_model_of_the_zoo_learns_is_saved_and_is_tested(release, tmp_path):
     again = run_test(CONFIG, tmp_path / "run" / "with-bn-last.pth", work_dir=tmp_path / "test", options=options)
     assert again["det3d/car/num_boxes"] == 1
     assert str(metrics).count("AP_bev")
+    checkpoint = tmp_path / "run" / "with-bn-last.pth"
+    for wish in ("out", "show_dir"):
+        with pytest.raises(ConfigError, match="cannot be drawn or written"):
+            run_test(CONFIG, checkpoint, work_dir=tmp_path / "test", options=options, **{wish: tmp_path / wish})
+    with pytest.raises(ConfigError, match="a VoxelNet can be trained and tested here"):
+        read_exportable(load_config(CONFIG, options), checkpoint)
 
 
 def test_default_work_dir_is_the_plug_ins():
