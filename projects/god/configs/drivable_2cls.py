@@ -18,6 +18,17 @@ optim_wrapper = schedule["optim_wrapper"]
 param_scheduler = schedule["param_scheduler"]
 
 # What only builds others ends here: to change it on the command line, name the value that it built.
-del data_release, val_data_release, batch_size, load_threads, prefetch, base_grid, hd_grid, augmentations, fold
-del god_branch, drivable_branch, god_network, train_loader, eval_loader, evaluator, pictures, one_cycle, quantized_steps
+del data_release, val_data_release, batch_size, load_threads, prefetch, base_grid, hd_grid, window_side, fold
+del (
+    god_branch,
+    drivable_branch,
+    god_network,
+    window_of,
+    train_loader,
+    eval_loader,
+    evaluator,
+    pictures,
+    one_cycle,
+    quantized_steps,
+)
 del task, schedule

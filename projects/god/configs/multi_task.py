@@ -29,6 +29,17 @@ solver = [
 ]
 
 # What only builds others ends here: to change it on the command line, name the value that it built.
-del data_release, val_data_release, batch_size, load_threads, prefetch, base_grid, hd_grid, augmentations, fold
-del god_branch, drivable_branch, god_network, train_loader, eval_loader, evaluator, pictures, one_cycle, quantized_steps
+del data_release, val_data_release, batch_size, load_threads, prefetch, base_grid, hd_grid, window_side, fold
+del (
+    god_branch,
+    drivable_branch,
+    god_network,
+    window_of,
+    train_loader,
+    eval_loader,
+    evaluator,
+    pictures,
+    one_cycle,
+    quantized_steps,
+)
 del god_tasks, drivable_tasks, tasks, obstacles, drivable, ground

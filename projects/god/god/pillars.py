@@ -165,37 +165,53 @@ class MinMaxPillarEncoder(nn.Module):
         self.grid = BevGrid.of_config(grid)
         self.fold = fold
         self.block = max(1, round(ground_block_m / self.grid.cell_m))
-        if fold < 1 or any(side % divisor for side in self.grid.shape for divisor in (fold, self.block)):
-            raise ModelError(
-                "The sides of the grid must be multiples of the fold and of a cell of the coarse ground",
-                expected=f"rows and columns that {fold} and {self.block} divide",
-                got=f"{self.grid.rows} x {self.grid.cols}",
-                remedy="choose other bounds, or another ground_block_m",
-            )
+        self._require_whole(self.grid)
         self.out_channels = channels * fold * fold
         self.linear = nn.Linear(NUM_FEATURES, channels)
-        x_m, y_m = self.grid.centres_m()
+        x_centres_m, y_centres_m = _centres(self.grid)
         self.x_centres_m: Tensor
         self.y_centres_m: Tensor
-        self.register_buffer("x_centres_m", torch.from_numpy(x_m).float(), persistent=False)
-        self.register_buffer("y_centres_m", torch.from_numpy(y_m).float(), persistent=False)
+        self.register_buffer("x_centres_m", x_centres_m, persistent=False)
+        self.register_buffer("y_centres_m", y_centres_m, persistent=False)
 
-    def forward(self, points: Tensor, cell: Tensor, batch_size: int = 1) -> Tensor:
+    def _require_whole(self, grid: BevGrid) -> None:
+        if self.fold < 1 or any(side % divisor for side in grid.shape for divisor in (self.fold, self.block)):
+            raise ModelError(
+                "The sides of the grid must be multiples of the fold and of a cell of the coarse ground",
+                expected=f"rows and columns that {self.fold} and {self.block} divide",
+                got=f"{grid.rows} x {grid.cols}",
+                remedy="choose other bounds, or another ground_block_m",
+            )
+
+    def forward(self, points: Tensor, cell: Tensor, batch_size: int = 1, grid: BevGrid | None = None) -> Tensor:
         """Encode the points of a batch.
 
         Args:
             points: (M, 4) x, y, z about the sensor in m, intensity in 0..1; finite, of all samples in any order.
             cell: (M,) int64, sample * cells of the grid + cell; ``batch_size`` * cells of the grid for those outside.
             batch_size: B.
+            grid: Grid of the batch, of the same cells; its own by default.
 
         Returns:
             Canvas (B, out_channels, rows / fold, cols / fold) float32, not negative, 0 where no point lies.
+
+        Raises:
+            ModelError: The sides of the grid are no multiples of the fold and of the coarse cell.
         """
+        centres_m = (self.x_centres_m, self.y_centres_m)
+        if grid is not None and grid != self.grid:
+            self._require_whole(grid)
+            centres_m = _centres(grid, points.device)
+        grid = grid or self.grid
         with torch.autocast(points.device.type, enabled=False):
-            points_M4, num_cells = points.float(), batch_size * self.grid.num_cells
+            points_M4, num_cells = points.float(), batch_size * grid.num_cells
             lowest_m, highest_m = cell_heights(points_M4[:, 2], cell, num_cells)
-            ground_m = coarse_ground(lowest_m, self.grid.shape, self.block)
-            centres_m = (self.x_centres_m, self.y_centres_m)
+            ground_m = coarse_ground(lowest_m, grid.shape, self.block)
             features_FM = point_features(points_M4, cell, lowest_m, highest_m, ground_m, centres_m)
             values_CM = linear_relu(features_FM, self.linear.weight, self.linear.bias)
-            return canvas_of(values_CM, cell, num_cells, self.grid.shape, self.fold)
+            return canvas_of(values_CM, cell, num_cells, grid.shape, self.fold)
+
+
+def _centres(grid: BevGrid, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
+    x_m, y_m = (torch.from_numpy(centres).float().to(device) for centres in grid.centres_m())
+    return x_m, y_m

@@ -286,6 +286,18 @@ def test_cells_of_another_grid_are_refused_by_name():
     assert "sweep 0" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "grids", [[{"cell_m": 0.1}], [{"rows": 16}, {"rows": 32}]], ids=["cells of another size", "two grids in a batch"]
+)
+def test_samples_of_a_batch_show_one_grid_of_the_networks_cells(grids):
+    model = network()
+    data = batch(*(sweep(seed) for seed in range(len(grids))))
+    for sample, changed in zip(data["data_samples"], grids, strict=True):
+        sample.set_metainfo({"grid": GRID | changed})
+    with pytest.raises(ModelError, match="must show one grid"):
+        model.data_preprocessor(data)
+
+
 def test_the_report_counts_the_encoder_among_what_is_shared():
     model = network()
     parts = {part.name: part for part in report_parts(model, (ROWS, COLS))}

@@ -141,3 +141,13 @@ def test_a_grid_that_cannot_be_folded_is_refused():
     with pytest.raises(ModelError, match="multiples of the fold") as caught:
         MinMaxPillarEncoder({"rows": 510, "cols": 512})
     assert "510 x 512" in str(caught.value)
+
+
+def test_a_window_of_the_grid_holds_what_the_grid_holds_there():
+    encoder, window = encoder_of(), BevGrid(x_min_m=-3.2, y_min_m=-3.2, cell_m=0.2, rows=32, cols=32)
+    points = sweep(5000)[0]
+    whole = encoder(points, torch.from_numpy(GRID.cell_of(points.numpy())))
+    part = encoder(points, torch.from_numpy(window.cell_of(points.numpy())), grid=window)
+    # 16 columns of cells left out on each side; the ground of the outermost 4 hangs on what lies beyond.
+    assert torch.allclose(part[..., 2:-2], whole[..., 8 + 2 : -8 - 2], atol=1e-5)
+    assert part[..., 2:-2].any()

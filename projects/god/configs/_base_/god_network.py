@@ -39,7 +39,7 @@ data_release = dict(root="data/lidar_sample/train")
 val_data_release = dict(root="data/lidar_sample/val")
 # GPUs to use where there are any; `tools/train.py --ctx 0,1` overrides it. Without a GPU the CPU trains.
 default_ctx = (0,)
-batch_size = 4  # sweeps a GPU
+batch_size = 16  # windows of sweeps a GPU
 
 # ---- loading: larger values are faster and need more memory ------------------------------------------------------------
 load_threads = 2  # worker processes a GPU
@@ -49,12 +49,8 @@ prefetch = 2  # batches that each of them holds ready
 base_grid = dict(x_min_m=-51.2, y_min_m=-51.2, cell_m=0.2, rows=512, cols=512)
 hd_grid = dict(x_min_m=-12.8, y_min_m=-12.8, cell_m=0.05, rows=512, cols=512)
 
-# What training does to a sweep before its labels are drawn on the grid.
-augmentations = [
-    dict(type=RandomBevAffine, translation=(0.0, 0.0, 0.2)),
-    dict(type=RandomIntensity),
-    dict(type=RandomPointDrop),
-]
+# Cells a side of the window that training sees of a grid: as much is learned from a quarter of the cells. None: the whole grid.
+window_side = 256
 
 # Cells a side that the network computes as one: 1 is the full resolution, at three times the cost.
 fold = 2
@@ -82,16 +78,29 @@ def god_network(branches, grid=base_grid, channels=16):
     )
 
 
+def window_of(grid, side):
+    """The middle of a grid, ``side`` cells a side, and how far a sweep is shifted below it, so that it shows any part."""
+    window = dict(
+        grid,
+        x_min_m=grid["x_min_m"] + (grid["cols"] - side) / 2 * grid["cell_m"],
+        y_min_m=grid["y_min_m"] + (grid["rows"] - side) / 2 * grid["cell_m"],
+        rows=side,
+        cols=side,
+    )
+    return window, (window["x_min_m"] - grid["x_min_m"], window["y_min_m"] - grid["y_min_m"])
+
+
 def train_loader(
     tasks,
     release=data_release,
     grid=base_grid,
+    window_side=window_side,
     batch_size=batch_size,
     load_threads=load_threads,
     mix="natural",
-    augmentations=augmentations,
 ):
-    """Load training sweeps of these tasks, labelled after ``augmentations``."""
+    """Load windows of training sweeps: turned, mirrored, scaled, shifted, thinned, in other light, and labelled after that."""
+    window, shift_xy_m = window_of(grid, window_side) if window_side else (grid, (0.0, 0.0))
     return dict(
         batch_size=batch_size,
         num_workers=load_threads,
@@ -106,9 +115,11 @@ def train_loader(
                 dict(type=LoadPoints),
                 dict(type=LoadBevEvidence),
                 dict(type=SanitizePoints),
-                *augmentations,
-                dict(type=RasterizeBevLabels, grid=grid),
-                dict(type=PackBevInputs, grid=grid),
+                dict(type=RandomBevAffine, translation=(*shift_xy_m, 0.2)),
+                dict(type=RandomIntensity),
+                dict(type=RandomPointDrop),
+                dict(type=RasterizeBevLabels, grid=window),
+                dict(type=PackBevInputs, grid=window),
             ],
         ),
     )
