@@ -18,17 +18,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from admlops.deploy.backends.backend import open_backend
+from admlops.deploy.backends.backend import Backend, open_backend
 from admlops.deploy.contract import Contract, Quantization
-from admlops.deploy.input_geometry import Geometry
+from admlops.deploy.input_geometry import Geometry, GraphInput, MapGeometry
 from admlops.deploy.onnx_file import make_metadata, write_model
-from admlops.deploy.onnx_writer import to_onnx
+from admlops.deploy.onnx_writer import CANVAS, to_onnx
 from admlops.errors import ExportError
 from admlops.quantization import IntegerNetwork, NetworkGraph
 
 Tensors = Mapping[str, NDArray[Any]]
 """Values (1, C, H, W) by name: raw outputs, and tapped nodes as ``node:<name>``."""
-Run = Callable[[NDArray[np.uint8]], Tensors]
+Input = NDArray[np.uint8] | NDArray[np.float32]
+"""What a network reads: a picture, uint8 (H, W, 3); or a map of features, float32 (C, H, W)."""
+Run = Callable[[Input], Tensors]
 
 TAP = "node:"
 
@@ -119,7 +121,7 @@ class ParityReport:
 
 def compare(
     graph: NetworkGraph,
-    pictures: Iterable[NDArray[np.uint8]],
+    pictures: Iterable[Input],
     *,
     simulation: nn.Module | None = None,
     runtimes: Sequence[str] = ("onnxruntime", "openvino"),
@@ -128,7 +130,7 @@ def compare(
 
     Args:
         graph: The integers.
-        pictures: Network inputs (H, W, 3), BGR.
+        pictures: Network inputs: pictures (H, W, 3), BGR, or maps of features (C, H, W).
         simulation: The prepared network that the integers were made of; it is the reference where it is given, else the
             integer reference is.
         runtimes: Which are run.
@@ -153,11 +155,11 @@ def compare(
         if simulation is not None:
             reference, watched = "qat", simulation
             runs = {"qat": lambda picture: _run_simulation(watched, taps, picture), **runs}
-        for picture_HW3 in pictures:
-            expected = runs[reference](picture_HW3)
+        for picture in pictures:
+            expected = runs[reference](picture)
             for name, run in runs.items():
                 if name != reference:
-                    _count(counters.setdefault(name, Counter()), expected, run(picture_HW3))
+                    _count(counters.setdefault(name, Counter()), expected, run(picture))
             count += 1
     if not count:
         raise ExportError("there is no picture to compare on", where="the test data", got="no sample")
@@ -179,18 +181,19 @@ def _summary(name: str, counter: Counter[str]) -> Comparison:
     return Comparison(name, totals["of"][1], totals["wrong"][1], totals["of"][0], totals["wrong"][0], worst)
 
 
-def _planes(picture_HW3: NDArray[np.uint8]) -> Tensor:
-    return torch.from_numpy(np.ascontiguousarray(picture_HW3)).permute(2, 0, 1)[None]
+def _planes(picture: Input) -> Tensor:
+    planes = torch.from_numpy(np.ascontiguousarray(picture))
+    return (planes.permute(2, 0, 1) if picture.dtype == np.uint8 else planes)[None]
 
 
-def _run_integers(network: IntegerNetwork, taps: Sequence[str], picture_HW3: NDArray[np.uint8]) -> Tensors:
-    values = network.run(_planes(picture_HW3))
+def _run_integers(network: IntegerNetwork, taps: Sequence[str], picture: Input) -> Tensors:
+    values = network.run(_planes(picture))
     raw = {name: values[node].to_float().numpy() for name, node in network.graph.outputs.items()}
     return raw | {f"{TAP}{name}": values[name].to_float().numpy() for name in taps}
 
 
 @torch.no_grad()
-def _run_simulation(network: nn.Module, taps: Sequence[str], picture_HW3: NDArray[np.uint8]) -> Tensors:
+def _run_simulation(network: nn.Module, taps: Sequence[str], picture: Input) -> Tensors:
     found: dict[str, NDArray[Any]] = {}
 
     def note(name: str) -> Callable[[nn.Module, Any, Tensor], None]:
@@ -201,8 +204,9 @@ def _run_simulation(network: nn.Module, taps: Sequence[str], picture_HW3: NDArra
 
     handles = [network.get_submodule(name).register_forward_hook(note(name)) for name in taps]
     device = next(network.parameters()).device
+    planes = _planes(picture).to(device)
     try:
-        outputs: Mapping[str, Tensor] = network((_planes(picture_HW3).to(device).float() - 128) / 128)
+        outputs: Mapping[str, Tensor] = network((planes.float() - 128) / 128 if picture.dtype == np.uint8 else planes)
     finally:
         for handle in handles:
             handle.remove()
@@ -217,19 +221,24 @@ class _SizedRuns:
         self._variant = variant
         self._taps = taps if variant.tapped else ()
         self._folder = folder
-        self._opened: dict[tuple[int, ...], Any] = {}
+        self._opened: dict[tuple[int, ...], Backend] = {}
 
-    def __call__(self, picture_HW3: NDArray[np.uint8]) -> Tensors:
-        height, width = picture_HW3.shape[:2]
-        if (height, width) not in self._opened:
-            self._opened[height, width] = self._open((height, width))
-        found: Tensors = self._opened[height, width](picture_HW3)
+    def __call__(self, picture: Input) -> Tensors:
+        if picture.shape not in self._opened:
+            self._opened[picture.shape] = self._open(picture)
+        backend = self._opened[picture.shape]
+        (given,) = backend.contract.geometry.inputs
+        found = backend.run({given.name: picture[np.newaxis]})
         return {f"{TAP}{name}" if name in self._taps else name: values for name, values in found.items()}
 
-    def _open(self, input_hw: tuple[int, int]) -> Any:
+    def _open(self, picture: Input) -> Backend:
+        _, _, height, width = _planes(picture).shape
+        input_hw = (height, width)
+        of_map = (GraphInput(CANVAS, "float32", (1, *picture.shape)),)
+        geometry = Geometry(input_hw, input_hw, 0) if picture.dtype == np.uint8 else MapGeometry(input_hw, input_hw, of_map)
         runtime = self._variant.runtime
         outputs = dict.fromkeys(self._graph.outputs, "raw")
-        contract = Contract((), outputs, Geometry(input_hw, input_hw, 0), Quantization.of(self._graph))
+        contract = Contract((), outputs, geometry, Quantization.of(self._graph))
         model = to_onnx(self._graph, input_hw, runtime, taps=self._taps, metadata=make_metadata(contract, runtime))
         path = write_model(model, self._folder / f"{self._variant.name}-{input_hw[0]}x{input_hw[1]}.onnx")
         return open_backend(path, runtime, **self._variant.options)

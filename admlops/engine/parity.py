@@ -13,26 +13,25 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DefaultScope
-from numpy.typing import NDArray
 
-from admlops.deploy.parity import ParityReport, compare
+from admlops.deploy.parity import Input, ParityReport, compare
 from admlops.engine.config import load_config
 from admlops.engine.export_geometry import export_geometry, use_geometry
 from admlops.engine.pipeline_test import NUM_EVAL_BATCHES, pipeline_work_dir
 from admlops.engine.release_runner import ReleaseRunner
-from admlops.engine.rungs import read_exportable
+from admlops.engine.rungs import ExportableNetwork, read_exportable
 from admlops.engine.steps import build_network, read_steps
 from admlops.engine.test import run_test
 from admlops.errors import AdmlopsError, ConfigError, nearest
 from admlops.evaluation.multi_task_evaluator import SUMMARY
 from admlops.evaluation.task_metric import mean_of_defined
+from admlops.structures import inputs_of_sample
 
 TABLE_RUNTIMES = ("onnxruntime", "openvino")
 BRANCH_MEAN = "branches/mean"
-"""Row of the mean over the branches: AP50 of a detection branch, mIoU of a segmentation branch."""
+"""Row of the mean over the branches: AP50 of a detection branch, mIoU of a segmentation branch, IoU of an obstacle grid."""
 REPORTS = "parity"
 """Folder of the reports, in the work dir."""
 
@@ -158,7 +157,7 @@ def is_branch(row: str) -> bool:
         Whether it does.
     """
     task, _, metric = row.partition("/")
-    return metric in {"AP50", "mIoU"} and task != SUMMARY
+    return metric in {"AP50", "mIoU", "IoU"} and task != SUMMARY
 
 
 def run_parity(
@@ -243,7 +242,7 @@ def _rows(columns: Sequence[Column]) -> tuple[str, ...]:
     names = list(dict.fromkeys(name for column in columns for name in column.metrics))
     classes = [name for name in names if name.count("/") == 2 and name.endswith("/AP50")]
     means = [name for name in names if name == f"{SUMMARY}/AP50"]
-    masks = [name for name in names if is_branch(name) and name.endswith("/mIoU")]
+    masks = [name for name in names if is_branch(name) and name.endswith("IoU")]
     return (*classes, *means, *masks, *([BRANCH_MEAN] if names else []))
 
 
@@ -258,21 +257,22 @@ def _compare(
         return None, True
     last = next(step for step in steps.values() if step.conversion is not None)
     trained = next((column for column in present if column.name == last.previous), None)
-    graph = read_exportable(cfg, integers.model).graph
+    network = read_exportable(cfg, integers.model)
+    graph = network.graph
     runtimes = [column.name for column in present if column.name in TABLE_RUNTIMES]
     if trained is None and not runtimes:
         return None, graph.power_of_two
     simulation = None if trained is None else build_network(cfg, trained.model)
     if input_hw is not None:
         use_geometry(cfg, export_geometry(cfg, input_hw))
-    pictures = islice(_pictures(cfg), exact)
+    pictures = islice(_inputs(cfg, network), exact)
     return compare(graph, pictures, simulation=simulation, runtimes=runtimes), graph.power_of_two
 
 
-def _pictures(cfg: Config) -> Iterator[NDArray[np.uint8]]:
+def _inputs(cfg: Config, network: ExportableNetwork) -> Iterator[Input]:
     loader = {key: value for key, value in cfg.test_dataloader.items() if key not in {"prefetch_factor", "num_batch_per_epoch"}}
     loader |= {"batch_size": 1, "num_workers": 0, "persistent_workers": False}
     with DefaultScope.overwrite_default_scope("admlops"):
         for batch in ReleaseRunner.build_dataloader(loader, seed=0):
-            for picture_CHW in batch["inputs"]:
-                yield np.ascontiguousarray(picture_CHW.permute(1, 2, 0).numpy())
+            (array,) = network.arrays(network.read(inputs_of_sample(batch, 0))).values()
+            yield array[0]

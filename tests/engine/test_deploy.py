@@ -77,7 +77,7 @@ def test_an_export_computes_the_integers_and_says_what_it_is(work, exported, opt
     reference = IntegerNetwork.from_state(checkpoint["meta"]["structure"], checkpoint["state_dict"])
     expected = reference(torch.from_numpy(image).permute(2, 0, 1)[None])
     for name, done in exported.items():
-        assert done.checked.startswith("2 raw outputs of a picture are equal to the integer reference")
+        assert done.checked.startswith("2 raw outputs are equal to the integer reference")
         contract = read_model(done.path).contract
         assert (contract.geometry.original_hw, contract.geometry.input_hw) == (CAMERA, (64, 128))
         assert contract.lineage["parents"][0]["file"].endswith("int-inference-last.pth")

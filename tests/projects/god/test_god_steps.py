@@ -13,6 +13,7 @@ from tiny_god_training import GRID, TASKS, write_config, write_release
 from admlops.data_release.lineage import lineage_path
 from admlops.engine.checkpoint import read_checkpoint, save_checkpoint
 from admlops.engine.config import load_config
+from admlops.engine.parity import run_parity
 from admlops.engine.rungs import read_exportable
 from admlops.engine.test import run_test
 from admlops.engine.train import train
@@ -125,3 +126,21 @@ def test_a_camera_network_is_refused(tmp_path):
     torch.save({"state_dict": network.state_dict(), "meta": {}}, tmp_path / "camera.pth")
     with pytest.raises(ExportError, match="reads no points"):
         export_god(config, tmp_path / "camera.pth", "onnxruntime")
+
+
+def test_the_table_of_all_rungs_finds_no_difference(config, done):
+    options = {"parity.mean_drop": 100, "parity.branch_drop": 100}
+    table = run_parity(
+        config,
+        work_dir=done,
+        columns=["fusion-bn-c2", "int-inference", "onnxruntime", "openvino"],
+        limit=1,
+        exact=2,
+        options=options,
+    )
+    assert table.exact.pictures == 2
+    assert table.exact.reference == "qat"
+    assert len(table.exact.comparisons) == 6
+    assert all(each.equal for each in table.exact.comparisons)
+    assert {"god_base/IoU", "drivable_2cls/mIoU", "branches/mean"} == set(table.rows)
+    assert table.faults == ()

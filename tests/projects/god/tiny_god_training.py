@@ -6,6 +6,7 @@ import numpy as np
 from hand_made_sweeps import floor, put, write_sweep
 
 from admlops.engine.config import load_config
+from admlops.engine.config_check import type_name
 from admlops.synthetic.lidar.point_class import pack_labels
 from god.taxonomy import PointClass
 
@@ -52,6 +53,9 @@ def write_config(path, release):
             loader.pop(key, None)
         loader.num_workers = 0
         loader.dataset.data_release = {"root": str(release), "tasks": list(TASKS)}
+        # Shifts of some metres would leave nothing on so small a grid.
+        kept = [transform for transform in loader.dataset.pipeline if not type_name(transform).startswith("Random")]
+        loader.dataset.pipeline = kept
         for transform in loader.dataset.pipeline:
             if "grid" in transform:
                 transform.grid = GRID
