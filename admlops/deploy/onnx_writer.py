@@ -207,7 +207,8 @@ class _NetworkWriter:
             value = self.encode(self.builder)
         else:
             value = self.builder.input(CANVAS, np.float32, (1, *self.shapes[node.name]))
-        return self._quantize(node, self._rectify(node, value, relu=node.grid is not None))
+        # Not negative by itself: a ReLU only where the type of the integers would let negative ones through.
+        return self._quantize(node, self._rectify(node, value, relu=False))
 
     def _conv(self, node: ConvNode, feat: str) -> str:
         attributes: dict[str, Any] = {

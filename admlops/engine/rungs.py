@@ -30,7 +30,8 @@ from admlops.deploy.input_geometry import Geometry, GraphInput, MapGeometry
 from admlops.deploy.onnx_writer import CANVAS, IMAGE
 from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.steps import NetworkState, build_network, float_state
-from admlops.errors import CheckpointError, ConfigError, nearest
+from admlops.errors import CheckpointError, ConfigError, ExportError, nearest
+from admlops.layers import NetworkInput
 from admlops.models.detectors import MultiTaskDetector
 from admlops.quantization import IntegerNetwork, NetworkGraph, float_graph, integer_graph
 from admlops.quantization.layer_kinds import conv_parts, kind_of
@@ -157,7 +158,15 @@ class ExportableNetwork:
 
         Raises:
             ModelError: A branch has a head of mmdet or mmseg, whose raw outputs nobody else can read.
+            ExportError: The geometry is a camera's, and the network reads no pictures.
         """
+        if self.reads_map and isinstance(geometry, Geometry):
+            raise ExportError(
+                "the network reads no pictures, so it has no camera to be exported for",
+                expected=f"a network that begins with {NetworkInput.__name__}",
+                got=type(self.detector).__name__,
+                remedy="export it with the tool of the project that it comes from",
+            )
         specs = self.detector.output_specs()
         allowed = {name: self.detector.branches[name].allowed_classes.tolist() for name in specs}
         return make_contract(specs, allowed, geometry, self.graph, lineage, decoded=decoded)

@@ -9,6 +9,7 @@ import torch
 from test_god_net import GRID, network
 from torch import nn
 
+from admlops.deploy import Predictor
 from admlops.deploy.backends.backend import open_backend
 from admlops.deploy.contract import Contract
 from admlops.deploy.export import export
@@ -240,6 +241,8 @@ def test_an_empty_sweep_is_a_sweep(files):
 
 
 def test_what_is_no_use_to_a_predictor_is_refused(files):
+    with pytest.raises(ExportError, match="reads no pictures"):
+        Predictor(files["float", "onnxruntime", False, True])
     with pytest.raises(ExportError, match="does not begin with points"):
         BevPredictor(files["float", "onnxruntime", True, True])
     with pytest.raises(ExportError, match="gives raw outputs"):

@@ -13,6 +13,7 @@ from tiny_god_training import GRID, TASKS, write_config, write_release
 from admlops.data_release.lineage import lineage_path
 from admlops.engine.checkpoint import read_checkpoint, save_checkpoint
 from admlops.engine.config import load_config
+from admlops.engine.deploy import deploy
 from admlops.engine.parity import run_parity
 from admlops.engine.rungs import read_exportable
 from admlops.engine.test import run_test
@@ -126,6 +127,11 @@ def test_a_camera_network_is_refused(tmp_path):
     torch.save({"state_dict": network.state_dict(), "meta": {}}, tmp_path / "camera.pth")
     with pytest.raises(ExportError, match="reads no points"):
         export_god(config, tmp_path / "camera.pth", "onnxruntime")
+
+
+def test_the_tool_for_cameras_refuses_it(config, done):
+    with pytest.raises(ExportError, match="reads no pictures"):
+        deploy(config, done / "with-bn-last.pth", "onnxruntime", (1080, 1920), as_float=True)
 
 
 def test_the_table_of_all_rungs_finds_no_difference(config, done):
