@@ -74,6 +74,7 @@ class BevEvidence:
         source: Name of the labels in ``PointCloud.fields`` and ``polygons``; tasks that read one file share it.
         polygon_values: Mask value of each polygon.
         size_of_instance: (M + 1,) size in m by number of the box, boxes only.
+        has_instances: Whether the source tells one thing from another.
     """
 
     task: TaskSpec
@@ -83,6 +84,7 @@ class BevEvidence:
     source: str
     polygon_values: tuple[int, ...] = ()
     size_of_instance: npt.NDArray[np.float64] | None = None
+    has_instances: bool = True
 
     @property
     def class_field(self) -> str:

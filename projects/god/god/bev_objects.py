@@ -26,7 +26,8 @@ class ObjectTable:
     Attributes:
         object_id: (rows, cols) int32, 0 = none; objects only where the label is 1.
         ids: (M,) int32, which of them occur.
-        size_m: (M,) float32, the largest of an object's extents on x and y and of its height above the ground.
+        size_m: (M,) float32, the largest of an object's extents on x and y and of its height above the ground; nan where it is
+            what is seen of something larger.
         distance_m: (M,) float32, from the sensor to the centre of the nearest cell.
     """
 
@@ -66,7 +67,11 @@ def weigh_obstacles(mask: Mask) -> npt.NDArray[np.float32]:
 
 
 def list_objects(
-    sweep: LabelledSweep, mask: Mask, instance: Ints, size_of_instance: npt.NDArray[np.float64] | None = None
+    sweep: LabelledSweep,
+    mask: Mask,
+    instance: Ints,
+    size_of_instance: npt.NDArray[np.float64] | None = None,
+    has_instances: bool = True,
 ) -> ObjectTable:
     """Tell the objects apart: instances where the points have them, 8-connected components of what is left.
 
@@ -75,6 +80,8 @@ def list_objects(
         mask: Labels of ``label_obstacles``.
         instance: (N,) number of each point's instance, 0 = none. A cell belongs to the instance of most of its points.
         size_of_instance: Size by number of instance, where the record knows it; else it is measured on the points.
+        has_instances: Whether the source tells one thing from another. What it gives no number is then a wall or growth, whose
+            visible pieces have no size.
 
     Returns:
         The objects, instances first.
@@ -95,6 +102,8 @@ def list_objects(
     size_m = _measure(sweep.xyz[counted], sweep.height_m[counted], object_id[cell], num)
     if size_of_instance is not None:
         size_m[1 : len(known) + 1] = size_of_instance[known]
+    if has_instances:
+        size_m[len(known) + 1 :] = np.nan
     ids = np.unique(object_id[object_id > 0])
     distance_m = _nearest(sweep, object_id, num)
     return ObjectTable(object_id.reshape(mask.shape), ids, size_m[ids].astype(np.float32), distance_m[ids].astype(np.float32))

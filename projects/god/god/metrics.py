@@ -14,7 +14,8 @@ Cells, with positive = predicted obstacle:
 
 Objects. An object is the label's obstacle cells that share a number in ``object_id``; those without a number (0, or no
 ``object_id``) form 8-connected components. Its size is the largest of its extents along x, y and height where the label's
-``objects`` lists it, else of its cells along x and y; its distance is that of its nearest cell centre from the sensor.
+``objects`` lists it (nan: a visible piece of something larger, in no group of sizes), else of its cells along x and y; its
+distance is that of its nearest cell centre from the sensor.
 
 - ``object_recall_any``: share of the objects of which one cell is positive; ``object_recall_50``: at least half of the cells;
 - ``num_objects``: objects with a cell that counts;

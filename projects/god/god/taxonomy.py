@@ -68,6 +68,11 @@ class Taxonomy:
     class_bits: int
     point_classes: Mapping[int, PointClass]
 
+    @property
+    def has_instances(self) -> bool:
+        """Whether an integer holds the number of an instance, too."""
+        return self.class_bits < 8 * np.dtype(self.dtype).itemsize
+
     @cached_property
     def _table(self) -> npt.NDArray[np.uint8]:
         table = np.full(1 << self.class_bits, _NO_MEANING, dtype=np.uint8)
@@ -101,7 +106,7 @@ class Taxonomy:
                 got=f"{int(unknown[0])} at {int(counts[0])} points of {path}",
                 remedy="name the taxonomy of the file, or map the label to one of its integers",
             )
-        has_instance = values >> self.class_bits > 0 if self.class_bits < 8 * values.dtype.itemsize else np.zeros(1, bool)
+        has_instance = values >> self.class_bits > 0 if self.has_instances else np.zeros(1, bool)
         return classes, np.where(has_instance, values, 0).astype(np.int64)
 
 

@@ -75,7 +75,8 @@ def _load_points(results: Results, evidence: BevEvidence, label: Mapping[str, An
                 got=f"{unclear} points that are either, and sets {list(evidence.availability.set_names)}",
                 remedy="add the set to the record's label",
             )
-    results["evidence"][evidence.task.name] = evidence
+    has_instances = taxonomy_named(label["taxonomy"], results["record_where"]).has_instances
+    results["evidence"][evidence.task.name] = replace(evidence, has_instances=has_instances)
 
 
 def _read_point_labels(results: Results, label: Mapping[str, Any]) -> tuple[npt.NDArray[np.uint8], npt.NDArray[np.int64]]:

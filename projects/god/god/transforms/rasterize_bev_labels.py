@@ -92,7 +92,9 @@ class RasterizeBevLabels:
         if self.frame == "input":
             return replace(annotation, weight=weigh_obstacles(mask))
         instance = cloud.fields[evidence.instance_field]
-        return replace(annotation, objects=list_objects(sweep, mask, instance, evidence.size_of_instance))
+        return replace(
+            annotation, objects=list_objects(sweep, mask, instance, evidence.size_of_instance, evidence.has_instances)
+        )
 
     def _label(self, cloud: PointCloud, evidence: BevEvidence, sweep: LabelledSweep) -> Mask:
         if evidence.payload == "polygons":
