@@ -26,6 +26,9 @@ LIDAR_KEYS = frozenset({"path", "dtype", "num_features", "origin"})
 LIDAR_OPTIONS = frozenset({"intensity_max"})
 AVAILABILITY_KEYS = frozenset({"labelled_categories", "non_exhaustive_categories", "category_sets"})
 
+_SENSORS = ("image", "lidar")
+_LABEL_FILES = ("mask", "point_labels")
+
 _MAX_PX = 1e6
 _INT64_END = float(1 << 63)
 
@@ -53,6 +56,22 @@ def validate_record(record: object, where: object = None) -> None:
             remedy=error.remedy or "correct the record; the record's format is described in admlops/data_release/record.py",
             code="E410",
         ) from None
+
+
+def paths_in(record: Mapping[str, Any], tasks: Collection[str] | None = None) -> list[str]:
+    """List the files that a record names.
+
+    Args:
+        record: A valid one.
+        tasks: Of whose labels; None = of all.
+
+    Returns:
+        Image and sweep, then files of labels, as written, each once: several tasks may read one file of labels.
+    """
+    paths = [record[sensor]["path"] for sensor in _SENSORS if sensor in record]
+    labels = [label for task, label in record["labels"].items() if tasks is None or task in tasks]
+    paths += [label[payload] for label in labels for payload in _LABEL_FILES if payload in label]
+    return list(dict.fromkeys(paths))
 
 
 class _ShapeError(Exception):

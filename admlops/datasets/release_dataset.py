@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from admlops.data_release import JsonlIndex, RecordPlace, open_release
+from admlops.data_release.record import paths_in
 from admlops.data_release.storage import DataPath, ReadAhead, RemotePath
 from admlops.datasets.sample_key import SampleKey, make_rng
 from admlops.datasets.transforms.read_file import resolve_path
@@ -232,11 +233,7 @@ class ReleaseDataset:
         return self._paths_in(source, source.index[line])
 
     def _paths_in(self, source: _Source, record: Mapping[str, Any]) -> Iterator[DataPath]:
-        paths = [record[sensor]["path"] for sensor in ("image", "lidar") if sensor in record]
-        labels = [label for name, label in record["labels"].items() if name in source.tasks]
-        paths += [label[payload] for label in labels for payload in ("mask", "point_labels") if payload in label]
-        # Several tasks may read one file of labels.
-        for path in dict.fromkeys(paths):
+        for path in paths_in(record, source.tasks):
             yield resolve_path(source.base_dir, path, self.profiles)
 
     def _is_remote(self, source: _Source) -> bool:

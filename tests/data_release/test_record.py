@@ -1,6 +1,7 @@
 import pytest
 
 from admlops.data_release import validate_record
+from admlops.data_release.record import paths_in
 from admlops.errors import RecordError
 
 IMAGE = {"path": "a.png", "width": 1280, "height": 720}
@@ -33,6 +34,21 @@ def record(label=None, **changes):
 )
 def test_valid_records(valid):
     validate_record(valid)
+
+
+def test_files_of_a_record_each_once():
+    points = {"point_labels": "a.label", "taxonomy": "rendered"}
+    labels = {
+        "seg_lane": {"mask": "a_lane.png"},
+        "god_base": points,
+        "drivable_2cls": points,
+        "det": {"boxes": [], "categories": []},
+    }
+    both = record(lidar=LIDAR, labels=labels)
+    assert paths_in(both) == ["a.png", "a.bin", "a_lane.png", "a.label"]
+    assert paths_in(both, ["drivable_2cls"]) == ["a.png", "a.bin", "a.label"]
+    assert paths_in({"sample_id": "b", "lidar": LIDAR, "labels": labels}, ["seg_lane"]) == ["a.bin", "a_lane.png"]
+    assert paths_in(both, []) == ["a.png", "a.bin"]
 
 
 @pytest.mark.parametrize(

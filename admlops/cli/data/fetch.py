@@ -11,7 +11,7 @@ from admlops.cli.verbs import Outcome, repository_option, verb
 @verb
 @repository_option
 @click.option("--tasks", default="", metavar="A,B", help="only the entries that serve these")
-@click.option("--images", is_flag=True, help="also the images and masks that the records name")
+@click.option("--images", is_flag=True, help="also the images, sweeps and files of labels that the records name")
 @click.argument("ref")
 def command(repo: str, ref: str, tasks: str, images: bool) -> Outcome:
     """Bring the index files of REF (a tag, commit or branch) into the cache, ahead of training."""

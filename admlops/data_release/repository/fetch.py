@@ -11,6 +11,7 @@ from typing import Any
 
 from admlops.data_release.jsonl_index import JsonlIndex
 from admlops.data_release.locate import Located
+from admlops.data_release.record import paths_in
 from admlops.data_release.repository.open_at import open_at
 from admlops.data_release.schema import ReleaseEntry
 from admlops.data_release.storage import RemotePath, is_url, path_of
@@ -30,7 +31,7 @@ class FetchedEntry:
         name: Of the entry.
         index: ``local``, ``cached`` (here before), ``fetched``, or ``pending``: it is not produced yet.
         index_bytes: Size of its index file.
-        images_cached: Images and masks in a store that were here before.
+        images_cached: Images, sweeps and files of labels in a store that were here before.
         images_fetched: Those that came now.
         image_bytes: Size of the latter.
     """
@@ -66,7 +67,7 @@ class FetchOutcome:
 
 
 def fetch(repo: str | Path, ref: str, tasks: Collection[str] = (), *, images: bool = False) -> FetchOutcome:
-    """Bring index files, and on demand images and masks, of a release into the cache.
+    """Bring index files, and on demand images, sweeps and files of labels, of a release into the cache.
 
     Args:
         repo: The repository.
@@ -130,9 +131,7 @@ def _fetch_images(release: TrainingRelease, located: Located) -> tuple[int, int,
 
 
 def _objects(release: TrainingRelease, located: Located, record: Mapping[str, Any]) -> Iterator[RemotePath]:
-    names = [record["image"]["path"]] if "image" in record else []
-    names += [label["mask"] for label in record["labels"].values() if "mask" in label]
-    for name in names:
+    for name in paths_in(record):
         path = path_of(name, release.origin.profiles) if is_url(name) else located.base_dir / name
         if isinstance(path, RemotePath):
             yield path

@@ -10,6 +10,7 @@ from release_files import make_record, write_release
 
 from admlops.cli.main import admlops
 from admlops.data_release import JsonlIndex, open_release
+from admlops.data_release.repository.fetch import fetch
 from admlops.errors import DataReleaseError
 
 LIST = b"".join(json.dumps(make_record(name)).encode() + b"\n" for name in ("p0", "p1"))
@@ -80,6 +81,29 @@ def test_fetch_ahead_of_training(repo, s3):
     assert rows("--images") == [("people", "cached", size, 2, 0, 0), ("高速_joint", "cached", size, 2, 0, 0)]
     text = CliRunner().invoke(admlops, ["data", "fetch", "v1", "--repo", str(repo)]).output
     assert text.splitlines()[1].split() == ["people", "cached", str(size), "0", "0", "0"]
+
+
+def test_sweeps_and_labels_of_points_are_fetched_once_each(repo, s3, document):
+    names = [f"{name}.{end}" for name in ("s0", "s1") for end in ("bin", "label")]
+    for name in names:
+        s3.put_object(Bucket="lists", Key=f"train/sweeps/{name}", Body=b"four")
+    lidar = {"dtype": "float32", "num_features": 4, "origin": [0, 0, 1.8]}
+    records = []
+    for sweep in ("s0", "s1"):
+        label = {"point_labels": f"sweeps/{sweep}.label", "taxonomy": "rendered"}
+        labels = {"god_base": label, "drivable_2cls": label, "drivable_multi": {"polygons": [], "categories": []}}
+        records.append({"sample_id": sweep, "lidar": {"path": f"sweeps/{sweep}.bin", **lidar}, "labels": labels})
+    body = b"".join(json.dumps(record).encode() + b"\n" for record in records)
+    s3.put_object(Bucket="lists", Key="train/sweeps.jsonl", Body=body)
+    for entry in document["dataset_index"]:
+        entry["obs_path"] = "obs://lists/train/sweeps.jsonl"
+        entry.pop("integrity", None)
+    write_release(repo, document)
+    git(repo, "commit", "-qam", "sweeps")
+    git(repo, "tag", "v2")
+    first, second = fetch(repo, "v2", images=True).entries
+    assert (first.images_cached, first.images_fetched, first.image_bytes) == (0, 4, 16)
+    assert (second.images_cached, second.images_fetched) == (4, 0)
 
 
 def test_fetch_says_what_is_wrong(repo, s3):
