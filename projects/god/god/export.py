@@ -182,8 +182,6 @@ def _sanitizing(cfg: Config) -> dict[str, float]:
     """Read how the config's tests drop points."""
     pipeline = cfg.test_dataloader.dataset.get("pipeline") or ()
     step = next((each for each in pipeline if type_name(each) == SanitizePoints.__name__), None)
-    if step is None:
-        return {}
-    arguments = {key: value for key, value in step.items() if key != "type"}
+    arguments = {"min_range_m": 0.0} if step is None else {key: value for key, value in step.items() if key != "type"}
     made = SanitizePoints(**arguments)
     return {"min_range_m": made.min_range_m, "max_not_finite": made.max_not_finite}
