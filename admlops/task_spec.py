@@ -165,7 +165,7 @@ CAMERA_TASKS: dict[str, TaskSpec] = {
 }
 """The six tasks of the camera network, by name."""
 
-_OBSTACLE: dict[str, Color] = {"free": (38, 50, 56), "obstacle": (255, 82, 82)}
+_OBSTACLE: dict[str, Color] = {"free": (84, 110, 122), "obstacle": (255, 82, 82)}
 
 LIDAR_TASKS: dict[str, TaskSpec] = {
     spec.name: spec
