@@ -10,7 +10,7 @@ model = god_network(god_branch(task), hd_grid)
 train_dataloader = train_loader([task], grid=hd_grid)
 val_dataloader = test_dataloader = eval_loader([task], grid=hd_grid)
 val_evaluator = test_evaluator = evaluator(god_tasks=[task], grid=hd_grid)
-visualizer = pictures([task], grid=hd_grid)
+visualizer = pictures([task])
 
 schedule = one_cycle(max_iters=20000, val_interval=2000)
 train_cfg = schedule["train_cfg"]

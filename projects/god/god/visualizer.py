@@ -6,7 +6,7 @@ the sensor.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cv2
@@ -51,10 +51,9 @@ MaskArray = npt.NDArray[np.uint8]
 
 @VISUALIZERS.register_module()
 class BevVisualizer(MultiTaskVisualizer):
-    """Draws all tasks of a grid.
+    """Draws all tasks of a grid, which each sample names: windows in training, the whole one in a test.
 
     Args:
-        grid: ``BevGrid`` of the masks, or its fields.
         tasks: Tasks to draw, by name or as their fields.
         name: Name of the instance.
         **kwargs: Of ``MultiTaskVisualizer``.
@@ -62,27 +61,24 @@ class BevVisualizer(MultiTaskVisualizer):
 
     def __init__(
         self,
-        grid: BevGrid | Mapping[str, Any],
         tasks: Tasks = tuple(LIDAR_TASKS),
         name: str = "visualizer",
         **kwargs: Any,
     ) -> None:
         super().__init__(tasks, name, **kwargs)
-        self.grid = BevGrid.of_config(grid)
-        self.factor = max(1, -(-MIN_SIDE_PX // self.grid.rows))
 
     def background(self, sample: MultiTaskDataSample, inputs: Any, read_picture: Callable[[str], ImageArray]) -> ImageArray:
         """Draw the points, brighter the higher the topmost one of a cell lies.
 
         Args:
-            sample: Not needed.
+            sample: With its ``grid``.
             inputs: With ``points`` (N, 4) and ``cell`` (N,).
             read_picture: Not needed.
 
         Returns:
             (cols, rows, 3) RGB, forward up.
         """
-        grid = self.grid
+        grid = BevGrid.of_config(sample.grid)
         cell, z_m = to_numpy(inputs["cell"]), to_numpy(inputs["points"])[:, 2]
         inside = cell < grid.num_cells
         cell, z_m = cell[inside], z_m[inside]
@@ -139,8 +135,8 @@ class BevVisualizer(MultiTaskVisualizer):
     def _truth(self, task: TaskSpec, label: Any, sample: MultiTaskDataSample) -> Panel:
         title = f"truth  {task.name}"
         if label is None:
-            return self._panel(self._empty(), sample, title, (f"unknown: {task.name}",))
-        mask_HW = self._mask(task, label.sem_seg)
+            return self._panel(_empty(sample), sample, title, (f"unknown: {task.name}",))
+        mask_HW = _mask(task, label.sem_seg, sample)
         sets = to_numpy(label.category_sets).astype(bool)
         unknown = [task.channels[index] for index in np.flatnonzero(~to_numpy(label.class_labelled).astype(bool))]
         notes = [f"unknown: {', '.join(unknown)}"] if unknown else []
@@ -152,49 +148,57 @@ class BevVisualizer(MultiTaskVisualizer):
     def _prediction(self, task: TaskSpec, prediction: Any, sample: MultiTaskDataSample) -> Panel:
         title = f"prediction  {task.name}"
         if prediction is None:
-            return self._panel(self._empty(), sample, title, (f"no branch: {task.name}",))
-        return self._panel(paint(self._mask(task, prediction), task), sample, title)
+            return self._panel(_empty(sample), sample, title, (f"no branch: {task.name}",))
+        return self._panel(paint(_mask(task, prediction, sample), task), sample, title)
 
     def _errors(self, task: TaskSpec, label: Any, prediction: Any, sample: MultiTaskDataSample) -> Panel:
         title = f"errors  {task.name}"
         if label is None or prediction is None:
-            return self._panel(self._empty(), sample, title)
-        gt_HW, pred_HW = self._mask(task, label.sem_seg), self._mask(task, prediction)
+            return self._panel(_empty(sample), sample, title)
+        gt_HW, pred_HW = _mask(task, label.sem_seg, sample), _mask(task, prediction, sample)
         sets = to_numpy(label.category_sets).astype(bool)
         kinds_HW, kinds = errors_of(gt_HW, pred_HW, sets, task.num_channels)
         return self._panel(paint(kinds_HW, kinds), sample, title)
 
-    def _mask(self, task: TaskSpec, sem_seg: Any) -> MaskArray:
-        mask_HW = to_numpy(sem_seg.data).squeeze(0).astype(np.uint8, copy=False)
-        if mask_HW.shape != self.grid.shape:
-            raise AdmlopsError(
-                f"{task.name}: the mask is not of the visualizer's grid",
-                expected=self.grid.shape,
-                got=mask_HW.shape,
-                remedy="give BevVisualizer the grid of the pipeline",
-            )
-        return mask_HW
-
-    def _empty(self) -> ImageArray:
-        return np.zeros((self.grid.cols, self.grid.rows, 3), np.uint8)
-
     def _panel(self, image_bgr: ImageArray, sample: MultiTaskDataSample, title: str, notes: Sequence[str] = ()) -> Panel:
-        enlarged = image_bgr.repeat(self.factor, axis=0).repeat(self.factor, axis=1)
-        self._draw_rings(enlarged, sample.get("origin", (0.0, 0.0, 0.0)))
+        grid = BevGrid.of_config(sample.grid)
+        factor = max(1, -(-MIN_SIDE_PX // grid.rows))
+        enlarged = image_bgr.repeat(factor, axis=0).repeat(factor, axis=1)
+        _draw_rings(enlarged, grid, factor, sample.get("origin", (0.0, 0.0, 0.0)))
         return Panel(enlarged, title, tuple(notes))
 
-    def _draw_rings(self, image_bgr: ImageArray, origin: Any) -> None:
-        col, row = self.grid.to_px(np.array([[float(origin[0]), float(origin[1])]]))[0]
-        centre = (round((self.grid.rows - row) * self.factor), round((self.grid.cols - col) * self.factor))
-        px_per_m = self.factor / self.grid.cell_m
-        reach_m = max(*centre, image_bgr.shape[1] - centre[0], image_bgr.shape[0] - centre[1]) / px_per_m
-        step_m = next((step for step in (1, 2, 5, 10, 20, 50) if reach_m / step <= 5.5), 100)
-        scale = 0.8 * text_scale(image_bgr.shape[0])
-        for ring in range(1, int(reach_m / step_m) + 1):
-            radius_px = round(ring * step_m * px_per_m)
-            cv2.circle(image_bgr, centre, radius_px, RING_COLOR[::-1], 1, cv2.LINE_AA)
-            put_text(image_bgr, f"{ring * step_m} m", (centre[0] + 3, centre[1] - radius_px + 12), scale, RING_TEXT_COLOR)
-        cv2.drawMarker(image_bgr, centre, SENSOR_COLOR[::-1], cv2.MARKER_TRIANGLE_UP, max(7, min(image_bgr.shape[:2]) // 64), 2)
+
+def _mask(task: TaskSpec, sem_seg: Any, sample: MultiTaskDataSample) -> MaskArray:
+    mask_HW = to_numpy(sem_seg.data).squeeze(0).astype(np.uint8, copy=False)
+    shape = BevGrid.of_config(sample.grid).shape
+    if mask_HW.shape != shape:
+        raise AdmlopsError(
+            f"{task.name}: the mask is not of the sample's grid",
+            where=sample.get("sample_id"),
+            expected=shape,
+            got=mask_HW.shape,
+            remedy="give RasterizeBevLabels and PackBevInputs one grid",
+        )
+    return mask_HW
+
+
+def _empty(sample: MultiTaskDataSample) -> ImageArray:
+    rows, cols = BevGrid.of_config(sample.grid).shape
+    return np.zeros((cols, rows, 3), np.uint8)
+
+
+def _draw_rings(image_bgr: ImageArray, grid: BevGrid, factor: int, origin: Any) -> None:
+    col, row = grid.to_px(np.array([[float(origin[0]), float(origin[1])]]))[0]
+    centre = (round((grid.rows - row) * factor), round((grid.cols - col) * factor))
+    px_per_m = factor / grid.cell_m
+    reach_m = max(*centre, image_bgr.shape[1] - centre[0], image_bgr.shape[0] - centre[1]) / px_per_m
+    step_m = next((step for step in (1, 2, 5, 10, 20, 50) if reach_m / step <= 5.5), 100)
+    scale = 0.8 * text_scale(image_bgr.shape[0])
+    for ring in range(1, int(reach_m / step_m) + 1):
+        radius_px = round(ring * step_m * px_per_m)
+        cv2.circle(image_bgr, centre, radius_px, RING_COLOR[::-1], 1, cv2.LINE_AA)
+        put_text(image_bgr, f"{ring * step_m} m", (centre[0] + 3, centre[1] - radius_px + 12), scale, RING_TEXT_COLOR)
+    cv2.drawMarker(image_bgr, centre, SENSOR_COLOR[::-1], cv2.MARKER_TRIANGLE_UP, max(7, min(image_bgr.shape[:2]) // 64), 2)
 
 
 def forward_up(grid_HW: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -40,12 +41,15 @@ def make_sweep(
     score: Any = None,
     origin: tuple[float, float, float] = (0.0, 0.0, 0.0),
     sample_id: str = "a",
+    grid: BevGrid | None = None,
     **label: Any,
 ) -> MultiTaskDataSample:
     found = PixelData(data=torch.from_numpy(np.asarray(pred, np.uint8)[None]))
     if score is not None:
         found.score = torch.from_numpy(np.asarray(score, np.float32)[None])
     sample = MultiTaskDataSample(metainfo={"sample_id": sample_id, "source": "unit", "origin": origin})
+    if grid is not None:
+        sample.set_metainfo({"grid": asdict(grid)})
     sample.gt_original = TaskElements()
     if gt is not None:
         sample.gt_original.set_field(make_label(task, gt, **label), task)

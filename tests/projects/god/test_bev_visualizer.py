@@ -35,14 +35,14 @@ def grid():
 
 
 @pytest.fixture
-def sweep():
+def sweep(grid):
     """Ahead to the left an obstacle that is found, to the right one that is missed, behind a false alarm and no label."""
     gt, pred = np.zeros((SIDE, SIDE), int), np.zeros((SIDE, SIDE), int)
     gt[6, 7], pred[6, 7] = 1, 1
     gt[1, 6] = 1
     pred[2, 0] = 1
     gt[5, 0], pred[5, 0] = 255, 1
-    return make_sweep(gt, pred)
+    return make_sweep(gt, pred, grid=grid)
 
 
 def test_forward_is_up_and_left_is_left():
@@ -52,7 +52,7 @@ def test_forward_is_up_and_left_is_left():
 
 def test_points_truth_prediction_and_errors_stand_side_by_side(grid, sweep, tmp_path):
     batch = batch_of(grid, [(3.5, 2.5, -1.7), (3.5, 2.5, 1.0), (2.5, -2.5, -1.7), (-3.5, 1.5, 5.0)])
-    visualizer = BevVisualizer(grid, tasks=["god_base"], name="row")
+    visualizer = BevVisualizer(tasks=["god_base"], name="row")
     background = visualizer.background(sweep, inputs_of_sample(batch, 0), None)
     visualizer.add_datasample("a", background, sweep, out_file=tmp_path / "a.png")
     picture = cv2.imread(str(tmp_path / "a.png"))
@@ -71,19 +71,19 @@ def test_points_truth_prediction_and_errors_stand_side_by_side(grid, sweep, tmp_
 
 
 def test_every_task_has_a_row_and_the_unknown_is_said(grid, sweep):
-    visualizer = BevVisualizer(grid, tasks=["god_base", "drivable_2cls"], name="rows")
+    visualizer = BevVisualizer(tasks=["god_base", "drivable_2cls"], name="rows")
     background = np.zeros((SIDE, SIDE, 3), np.uint8)
     both = visualizer.compose("a", background, sweep, True, True, None, 0.3)
-    alone = BevVisualizer(grid, tasks=["god_base"], name="one_row").compose("a", background, sweep, True, True, None, 0.3)
+    alone = BevVisualizer(tasks=["god_base"], name="one_row").compose("a", background, sweep, True, True, None, 0.3)
     np.testing.assert_array_equal(both[: len(alone)], alone)
     # One more line of text, for what is unknown and for the branch that is missing.
     assert len(both) > 2 * len(alone)
 
 
 def test_labels_of_a_training_are_drawn_without_predictions(grid, sweep):
-    sample = MultiTaskDataSample(metainfo={"sample_id": "a", "source": "unit", "origin": np.zeros(3)})
+    sample = MultiTaskDataSample(metainfo={"sample_id": "a", "source": "unit", "grid": sweep.grid, "origin": np.zeros(3)})
     sample.gt = sweep.gt_original
-    picture = BevVisualizer(grid, tasks=["god_base"], name="truth").compose(
+    picture = BevVisualizer(tasks=["god_base"], name="truth").compose(
         "a", np.zeros((SIDE, SIDE, 3), np.uint8), sample, True, False, None, 0.3
     )
     assert picture.shape[1] == 2 * MIN_SIDE_PX + 4
@@ -107,8 +107,8 @@ def test_a_member_of_a_category_set_is_right_and_its_label_white():
 
 
 def test_rings_are_about_the_sensor_where_it_is(grid, sweep):
-    free = make_sweep(np.full((SIDE, SIDE), 255), np.zeros((SIDE, SIDE)), origin=(1.0, -2.0, 1.7))
-    picture = BevVisualizer(grid, tasks=["god_base"], name="rings").compose(
+    free = make_sweep(np.full((SIDE, SIDE), 255), np.zeros((SIDE, SIDE)), origin=(1.0, -2.0, 1.7), grid=grid)
+    picture = BevVisualizer(tasks=["god_base"], name="rings").compose(
         "a", np.zeros((SIDE, SIDE, 3), np.uint8), free, True, False, None, 0.3
     )
     panel = picture[TITLE_PX : TITLE_PX + MIN_SIDE_PX, :MIN_SIDE_PX].astype(int)
@@ -120,18 +120,18 @@ def test_rings_are_about_the_sensor_where_it_is(grid, sweep):
 
 
 def test_a_mask_of_another_grid_is_refused(grid):
-    wrong = make_sweep(np.zeros((SIDE, SIDE + 1)), np.zeros((SIDE, SIDE + 1)))
-    with pytest.raises(AdmlopsError, match="visualizer's grid"):
-        BevVisualizer(grid, tasks=["god_base"], name="wrong").compose(
+    wrong = make_sweep(np.zeros((SIDE, SIDE + 1)), np.zeros((SIDE, SIDE + 1)), grid=grid)
+    with pytest.raises(AdmlopsError, match="sample's grid"):
+        BevVisualizer(tasks=["god_base"], name="wrong").compose(
             "a", np.zeros((SIDE, SIDE, 3), np.uint8), wrong, True, True, None, 0.3
         )
 
 
 def test_the_overlay_hook_draws_each_sweep_on_its_own_points(grid, sweep, tmp_path):
-    second = make_sweep(np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE)), sample_id="b/2")
+    second = make_sweep(np.zeros((SIDE, SIDE)), np.zeros((SIDE, SIDE)), sample_id="b/2", grid=grid)
     runner = SimpleNamespace(
         test_dataloader=SimpleNamespace(dataset=SimpleNamespace()),
-        visualizer=BevVisualizer(grid, tasks=["god_base"], name="hook"),
+        visualizer=BevVisualizer(tasks=["god_base"], name="hook"),
         iter=0,
         work_dir=str(tmp_path),
     )

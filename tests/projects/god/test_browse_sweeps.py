@@ -25,4 +25,4 @@ def test_a_sweep_is_drawn_with_its_labels_as_the_network_sees_it(lidar_sample, t
     assert picture.shape[1] == 2 * 512 + 4
     truth = picture[22:534, 516:].reshape(-1, 3)
     shown = {tuple(color) for color in np.unique(truth, axis=0).tolist()}
-    assert {(82, 82, 255), (56, 50, 38), (0, 0, 0)} <= shown  # obstacle, free, not labelled
+    assert {(82, 82, 255), (122, 110, 84), (0, 0, 0)} <= shown  # obstacle, free, not labelled

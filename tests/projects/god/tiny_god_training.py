@@ -66,7 +66,7 @@ def write_config(path, release):
         for metric in evaluator.metrics:
             if "grid" in metric:
                 metric.grid = GRID
-    cfg.visualizer.update(tasks=list(TASKS), grid=GRID)
+    cfg.visualizer.update(tasks=list(TASKS))
     # What is validated is tested elsewhere, and draws figures.
     cfg.val_dataloader = cfg.val_cfg = cfg.val_evaluator = None
     for step in cfg.solver[:3]:

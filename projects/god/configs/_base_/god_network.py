@@ -158,9 +158,9 @@ def evaluator(god_tasks=(), drivable_tasks=(), grid=base_grid):
     )
 
 
-def pictures(tasks, grid=base_grid):
+def pictures(tasks):
     """Draw these tasks, seen from above."""
-    return dict(type=BevVisualizer, grid=grid, tasks=tasks, vis_backends=visualizer["vis_backends"])
+    return dict(type=BevVisualizer, tasks=tasks, vis_backends=visualizer["vis_backends"])
 
 
 val_cfg = dict(type=ValLoop)
