@@ -1,6 +1,6 @@
 # Everything starts here: `make help`.
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint sample clean-venv
+.PHONY: help setup demo demo-god test lint sample clean-venv
 
 # libgomp's threads would spin at barriers whenever another process is busy, which makes a forward pass a hundred times slower.
 export OMP_WAIT_POLICY ?= PASSIVE
@@ -21,7 +21,10 @@ setup:  ## make .venv with everything pinned, link data and checkpoints, render 
 	@bash tools/setup.sh
 
 demo: setup  ## render the sample release, train the six-branch network on it, test it, show where tables and pictures are
-	@$(python) tools/demo.py
+	@$(python) tools/demo.py camera
+
+demo-god: setup  ## render the lidar sample, train the obstacle and drivable-area network on it, test it beside the height rule
+	@$(python) tools/demo.py lidar
 
 test: setup  ## run the tests; TEST_ARGS="-k name" is passed on, TEST_WORKERS=1 runs them one by one
 	@OMP_NUM_THREADS=1 $(python) -m pytest -n $(TEST_WORKERS) --dist worksteal $(TEST_ARGS)

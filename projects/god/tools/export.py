@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Export a checkpoint of a lidar network for a runtime, and check the file.
 
-python projects/god/tools/export.py projects/god/configs/multi_task.py work_dirs/configs/multi_task/with-bn-last.pth \
+python projects/god/tools/export.py projects/god/configs/multi_task.py work_dirs/god/multi_task/with-bn-last.pth \
     --backend openvino
 """
 
