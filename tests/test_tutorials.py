@@ -108,7 +108,7 @@ def run_command(command, folder, run_python):
 
 def run_tutorial(name, folder, run_python, shorter=None):
     """Run all blocks of a tutorial in a folder that looks like a checkout; ``shorter`` replaces what takes long."""
-    for link in ("configs", "tools"):
+    for link in ("configs", "projects", "tools"):
         (folder / link).symlink_to(ROOT / link)
     path = FOLDER / f"{name}.md"
     for written in shorter or {}:
@@ -274,6 +274,44 @@ def test_from_a_float_checkpoint_to_integers(tmp_path, tiny_release, run_python)
     assert len(found) == len(list(tiny_release.rglob("*.png")))
     parity = json.loads((demo / "parity" / "parity.json").read_text())
     assert parity["faults"] == []
+
+
+def test_from_lidar_sweeps_to_what_stands_in_the_way(tmp_path, run_python):
+    (tmp_path / "my_project").mkdir()
+    (tmp_path / "my_project" / "tiny.py").write_text(TINY_GOD)
+    shorter = {
+        "--out-dir data/lidar_sample": "--out-dir data/lidar_sample --num-train 5 --num-val 1 --workers 1",
+        "projects/god/configs/multi_task_demo.py": "my_project/tiny.py",
+        "work_dirs/god/multi_task_demo": "work_dirs/my_project/tiny",
+        ".network.multi_task_demo": ".tiny",
+        "num_workers=1": "num_workers=0",
+        "max_iters=200, val_interval=200": "max_iters=2, val_interval=2",
+        "--num 4": "--num 1",
+    }
+    run_tutorial("lidar", tmp_path, run_python, shorter)
+    work = tmp_path / "work_dirs" / "my_project"
+    assert len(list((work / "tiny" / "pictures").glob("*"))) == len(list((tmp_path / "work_dirs" / "look").glob("*"))) == 1
+    sha256 = {name: sha256_of_file(work / name / "with-bn-last.pth") for name in ("joint", "god_tuned", "god_near")}
+    refs = []
+    for name, parent in (("joint", None), ("god_tuned", "joint"), ("god_near", "god_tuned")):
+        document = json.loads((work / name / "with-bn-last.pth.lineage.json").read_text())
+        refs.append(document["data"]["ref"])
+        assert [each["sha256"] for each in document["parents"]] == ([sha256[parent]] if parent else [])
+    assert refs == ["multi_task/v1.0.0", "god_base/v1.1.0", "god_hd/v1.0.0"]
+
+
+TINY_GOD = """
+from mmengine.config import read_base
+
+with read_base():
+    from .network.multi_task_demo import *
+
+for loader in (train_dataloader, val_dataloader, test_dataloader):
+    loader.update(num_workers=0, prefetch_factor=None, persistent_workers=False)
+solver[0]["train_cfg"].update(max_iters=2, val_interval=2)
+del loader
+"""
+"""The demo's config, two iterations long."""
 
 
 TINY_STEPS = """
