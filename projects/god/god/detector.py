@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from admlops.errors import ModelError
 from admlops.models.detectors import MultiTaskDetector
 from god.registry import MODELS
 
@@ -26,6 +27,9 @@ class GodNet(MultiTaskDetector):
         encoder: Config of a ``MinMaxPillarEncoder``.
         frozen: Parts that do not learn, ``"encoder"`` among them.
         **network: As ``MultiTaskDetector`` takes it; ``data_preprocessor`` is a ``BevDataPreprocessor``.
+
+    Raises:
+        ModelError: The encoder's grid is not that of the ``data_preprocessor``.
     """
 
     float_parts = ("encoder",)
@@ -33,6 +37,16 @@ class GodNet(MultiTaskDetector):
     def __init__(self, encoder: Mapping[str, Any], frozen: Sequence[str] = (), **network: Any) -> None:
         super().__init__(**network)
         self.encoder = MODELS.build(encoder)
+        # Batches bring their grid along: only an export would show the other one, and heights above ground would be wrong.
+        grid = getattr(self.data_preprocessor, "grid", self.encoder.grid)
+        if grid != self.encoder.grid:
+            raise ModelError(
+                "the encoder has another grid than the data preprocessor",
+                where="model.encoder.grid",
+                expected=grid,
+                got=self.encoder.grid,
+                remedy="give both the same",
+            )
         self.freeze(frozen)
 
     def quantized_input(self, inputs: Mapping[str, Any] | Tensor) -> Tensor:

@@ -27,14 +27,14 @@ ROWS, COLS = 32, 32
 TASKS = {"god": "god_base", "drivable_2cls": "drivable_2cls", "drivable_multi": "drivable_multi"}
 
 
-def network(fold=2, frozen=(), **head):
+def network(fold=2, frozen=(), encoder_grid=GRID, **head):
     MMLogger.get_current_instance().setLevel("ERROR")
     torch.manual_seed(0)
     model = MODELS.build(
         {
             "type": GodNet,
             "data_preprocessor": {"type": BevDataPreprocessor, "grid": GRID},
-            "encoder": {"type": MinMaxPillarEncoder, "grid": GRID, "channels": 4, "fold": fold},
+            "encoder": {"type": MinMaxPillarEncoder, "grid": encoder_grid, "channels": 4, "fold": fold},
             "backbone": {"type": BevUNet, "in_channels": 4 * fold * fold, "channels": (8, 12, 16)},
             "branches": {
                 name: {"task": task, "head": {"type": BevHead, "in_channels": 8, "fold": fold, **head}}
@@ -296,6 +296,11 @@ def test_samples_of_a_batch_show_one_grid_of_the_networks_cells(grids):
         sample.set_metainfo({"grid": GRID | changed})
     with pytest.raises(ModelError, match="must show one grid"):
         model.data_preprocessor(data)
+
+
+def test_an_encoder_of_another_grid_is_refused():
+    with pytest.raises(ModelError, match=r"(?s)another grid than the data preprocessor.*rows=64"):
+        network(encoder_grid=GRID | {"rows": 64})
 
 
 def test_the_report_counts_the_encoder_among_what_is_shared():
