@@ -163,6 +163,16 @@ def test_an_unknown_decoding_is_refused_by_name():
     assert caught.value.remedy == "did you mean 'center_ltrb'?"
 
 
+@runtimes
+def test_a_margin_holds_back_the_second_class(run):
+    spec = OutputSpec(LIDAR_TASKS["god_base"], (TensorSpec("god_base.logits", 2, 1),), "argmax", {"fold": 1, "margin": 1.5})
+    raw = {"god_base.logits": torch.tensor([[[[0.0, 0.0, 0.0, -1.0]], [[1.0, 1.5, 1.75, 1.0]]]])}
+    found = run(decoding_model(spec, (True, True), raw, (1, 4)), raw)
+    assert found["god_base.mask"].tolist() == [[0, 0, 1, 1]]
+    np.testing.assert_allclose(found["god_base.score"], torch.sigmoid(torch.tensor([[1.0, 1.5, 1.75, 2.0]])), atol=1e-6)
+    assert run(decoding_model(spec, (False, True), raw, (1, 4)), raw)["god_base.mask"].tolist() == [[1, 1, 1, 1]]
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("fold", [1, 2, 3])
 @pytest.mark.parametrize(

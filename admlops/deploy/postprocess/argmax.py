@@ -7,7 +7,7 @@ and 5 channels, ``Resize`` and ``ArgMax`` -> this: OpenVINO 48 -> 7 ms, ONNX Run
 
 Raw outputs with the parameter ``fold`` hold the S * S pixels of a cell as channels already, class by class, as
 ``pixel_shuffle`` reads them: they are compared as they are, and brought to their places afterwards. Tasks of two classes then
-also give the probability of the second.
+also give the probability of the second; with the parameter ``margin`` the second wins where its logit is larger by more.
 
 Shape letters: K channels, S pixels a side of a cell.
 """
@@ -65,6 +65,9 @@ def write(
     (logits,), (shape,) = raw, shapes
     planes = _folded(builder, spec, logits) if "fold" in spec.parameters else _interpolated(builder, spec, logits, shape)
     pixels = {k: plane for k, plane in enumerate(planes) if allowed[k]}
+    if len(pixels) > 1 and "margin" in spec.parameters:
+        margin = builder.constant(spec.parameters["margin"], np.float32)
+        pixels[1] = builder.node("Sub", [pixels[1], margin])
     cells = shape[1:]
     mask = _place(builder, spec, _best(builder, pixels), cells, input_hw)
     # Bytes at the very end only: TensorRT computes with none.

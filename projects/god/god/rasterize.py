@@ -9,7 +9,9 @@ GOD (``label_obstacles``), first match:
 2. 1: an obstacle point (movable, static, vegetation) in the band.
 3. 255: an unknown point in the band; an obstacle point at h <= 0.15 m.
 4. 0: a ground point.
-5. 0: an empty cell that a *low ray* crosses, unless one of its eight neighbours is 1. Not where boxes label the sweep.
+5. 0: an empty cell that a *low ray* crosses, unless one of its eight neighbours is 1, or it lies in a gap between obstacle
+   points, of any height, that a disc of 0.6 m does not fit into: a beam that passes between twigs finds no way for a car. Not
+   where boxes label the sweep.
 6. 255: everything else, above all what nobody saw. What hangs above 2.5 m is no evidence of any kind.
 
 A *low ray* is the last stretch of a beam that ends on the ground, as far as it is less than 0.15 m above its end.
@@ -53,6 +55,7 @@ Bools = npt.NDArray[np.bool_]
 CEILING_M = 2.5
 """What hangs higher above the ground is passed below."""
 
+_GAP_RADIUS_M = 0.6
 _MIN_SENSOR_HEIGHT_M = 0.5
 _RAY_STEPS_A_CELL = 2
 _RAY_MARGIN = 0.12
@@ -191,7 +194,7 @@ def label_obstacles(sweep: LabelledSweep, with_low_rays: bool = True) -> Mask:
     mask[_is_doubtful(sweep)] = IGNORE_INDEX
     if with_low_rays:
         beside = cv2.dilate(obstacle.astype(np.uint8), _EIGHT_NEIGHBOURS).astype(bool)
-        mask[sweep.has_low_ray & ~sweep.is_hit & ~beside] = 0
+        mask[sweep.has_low_ray & ~sweep.is_hit & ~beside & ~_close_gaps(sweep)] = 0
     mask[obstacle] = 1
     mask[sweep.ego] = IGNORE_INDEX
     return mask
@@ -263,6 +266,19 @@ def label_polygons(sweep: LabelledSweep, polygons: Sequence[Polygon], values: Se
     standing = sweep.cells_with(sweep.in_band)
     mask[(~sweep.is_hit & ~sweep.has_low_ray) | (in_any & standing) | sweep.ego] = IGNORE_INDEX
     return mask
+
+
+def _close_gaps(sweep: LabelledSweep) -> Bools:
+    radius = round(_GAP_RADIUS_M / sweep.grid.cell_m)
+    if radius < 1:
+        return np.zeros(sweep.grid.shape, dtype=bool)
+    # OpenCV's ellipse changes with a quarter turn.
+    disc = (np.hypot(*np.mgrid[-radius : radius + 1, -radius : radius + 1]) <= radius).astype(np.uint8)
+    # Beyond the grid nothing stands: without the margin its border would close like a wall.
+    standing = np.pad(sweep.cells_with(sweep.is_obstacle).astype(np.uint8), radius)
+    closed = cv2.morphologyEx(standing, cv2.MORPH_CLOSE, disc)
+    is_closed: Bools = closed[radius:-radius, radius:-radius].astype(bool)
+    return is_closed
 
 
 def _is_doubtful(sweep: LabelledSweep) -> Bools:

@@ -303,6 +303,22 @@ def test_an_encoder_of_another_grid_is_refused():
         network(encoder_grid=GRID | {"rows": 64})
 
 
+def test_a_threshold_moves_the_limit_between_two_classes_not_the_score():
+    head = BevHead(LIDAR_TASKS["god_base"], in_channels=4, fold=1, threshold=0.8)
+    # sigmoid(1.3) = 0.786, sigmoid(1.5) = 0.818
+    raw = torch.tensor([[[[0.0, 0.0, 0.0]], [[0.5, 1.3, 1.5]]]])
+    (found,) = head.interpret([raw], [{}], (1, 3), torch.ones(2, dtype=torch.bool))
+    assert found.data.tolist() == [[[0, 0, 1]]]
+    torch.testing.assert_close(found.score, torch.sigmoid(raw[:, 1]))
+    assert head.output_spec().parameters == {"fold": 1, "margin": pytest.approx(math.log(4))}
+
+
+@pytest.mark.parametrize(("task", "threshold"), [("god_base", 1.0), ("drivable_multi", 0.7)])
+def test_a_threshold_is_a_probability_between_two_classes(task, threshold):
+    with pytest.raises(ModelError, match="no threshold"):
+        BevHead(LIDAR_TASKS[task], threshold=threshold)
+
+
 def test_the_report_counts_the_encoder_among_what_is_shared():
     model = network()
     parts = {part.name: part for part in report_parts(model, (ROWS, COLS))}

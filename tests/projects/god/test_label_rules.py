@@ -104,6 +104,17 @@ def test_low_rays_fill_empty_cells_that_touch_no_obstacle():
     assert [at(roofed, x, 0.1, grid) for x in (9.3, 9.5, 9.7, 9.9, 10.1)] == [0, 0, 255, 0, 0]
 
 
+def test_gaps_in_a_bush_are_no_free_ground():
+    grid = BevGrid(x_min_m=8.0, y_min_m=-2.0, cell_m=0.2, rows=20, cols=20)
+    ray = put(10.1, 0.1, 0.0, P.ROAD)
+    # Four twigs, above the band, about the cell at 9.7 m: no disc of 0.6 m that holds it passes between them.
+    gaps = [row for x in (9.5, 9.9) for y in (-0.1, 0.3) for row in put(x, y, 4.0, P.VEGETATION)]
+    assert [at(obstacles(ray + gaps, grid), x, 0.1, grid) for x in (9.3, 9.5, 9.7, 9.9, 10.1)] == [0, 0, 255, 0, 0]
+    # 2 m apart: a car passes.
+    wide = [row for x in (9.5, 9.9) for y in (-0.9, 1.1) for row in put(x, y, 4.0, P.VEGETATION)]
+    assert [at(obstacles(ray + wide, grid), x, 0.1, grid) for x in (9.3, 9.5, 9.7, 9.9, 10.1)] == [0] * 5
+
+
 def test_a_ray_that_ends_outside_frees_cells_inside_and_one_from_above_is_not_followed():
     grid = BevGrid(x_min_m=5.0, y_min_m=-1.0, cell_m=0.2, rows=10, cols=25)
     ends = np.array([[10.15, 0.1, GROUND_Z_M]])
