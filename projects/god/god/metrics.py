@@ -24,9 +24,9 @@ distance is that of its nearest cell centre from the sensor.
   ego corridor, 0 <= x < 30 m and |y| < 1.5 m;
 - ``num_sweeps``: samples that are labelled for the task.
 
-Groups: distances ``0-10m``, ``10-20m``, ``20-30m``, ``30-50m`` from the sensor (cells by their centres, objects by theirs;
-the upper end belongs to the next), sizes ``small`` (< 0.6 m), ``medium`` (< 2 m) and ``large``, and ``small_25m``: small
-objects nearer than 25 m.
+Groups: distances ``0-10m``, ``10-20m``, ``20-30m``, ``30-50m`` from the sensor (cells by their centres, objects by theirs, false
+objects by their nearest; the upper end belongs to the next), sizes ``small`` (< 0.6 m), ``medium`` (< 2 m) and ``large``, and
+``small_25m``: small objects nearer than 25 m.
 
 Result: ``<task>/<metric>`` of everything, ``<task>/<group>/<metric>``; the same of the height rule (``baseline``) under
 ``<task>/height_rule`` and ``<task>/height_rule/<group>``, but for what needs scores. Details: ``ConfusionDetails``.
@@ -75,7 +75,7 @@ class _Counts:
     Attributes:
         cells: (5, 2, 2) by group of ``CELL_GROUPS``, label, prediction.
         objects: (9, 3) by group of ``OBJECT_GROUPS``: all, with one cell found, with half of them found.
-        false_objects: (2,) all, those in the corridor.
+        false_objects: (6,) by group of ``CELL_GROUPS``, then those in the corridor.
     """
 
     cells: IntArray
@@ -281,7 +281,7 @@ def _count(gt_HW: npt.NDArray[np.uint8], found_HW: BoolMask, places: _Places, ob
     kinds = np.stack([np.ones_like(hits, bool), hits > 0, 2 * hits >= objects.cells])
     found_objects = (objects.in_group[:, None] & kinds).sum(axis=2)
 
-    false_objects = np.zeros(2, np.int64)
+    false_objects = np.zeros(len(CELL_GROUPS) + 1, np.int64)
     if has_free:
         positive = (found_HW & counts_HW).astype(np.uint8)
         number, component_HW, stats, _ = cv2.connectedComponentsWithStats(positive, connectivity=8)
@@ -290,7 +290,10 @@ def _count(gt_HW: npt.NDArray[np.uint8], found_HW: BoolMask, places: _Places, ob
         false[component_HW[cv2.dilate((gt_HW == OBSTACLE).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0]] = False
         in_corridor = np.zeros(number, bool)
         in_corridor[component_HW[places.corridor]] = True
-        false_objects = np.array([false.sum(), (false & in_corridor).sum()])
+        flat = np.flatnonzero(positive)
+        nearest_m = _reduce(np.minimum, places.distance_m.reshape(-1)[flat], component_HW.reshape(-1)[flat], number)
+        bins = np.bincount(np.digitize(nearest_m[false], DISTANCE_EDGES_M), minlength=len(CELL_GROUPS))
+        false_objects = np.array([false.sum(), *bins[1 : len(CELL_GROUPS)], (false & in_corridor).sum()])
     return _Counts(cells, found_objects, false_objects)
 
 
@@ -315,7 +318,7 @@ def _sum(counts: list[_Counts]) -> _Counts:
     return _Counts(
         sum((one.cells for one in counts), np.zeros((len(CELL_GROUPS), 2, 2), np.int64)),
         sum((one.objects for one in counts), np.zeros((len(OBJECT_GROUPS), 3), np.int64)),
-        sum((one.false_objects for one in counts), np.zeros(2, np.int64)),
+        sum((one.false_objects for one in counts), np.zeros(len(CELL_GROUPS) + 1, np.int64)),
     )
 
 
@@ -340,8 +343,10 @@ def _numbers(
             "object_recall_50": _divide(half, total),
             "num_objects": float(total),
         }
-    for name, total in zip(("num_false_objects", "num_false_objects_corridor"), counts.false_objects.tolist(), strict=True):
-        numbers[""][name] = _divide(total, with_free)
+    *by_group, in_corridor = counts.false_objects.tolist()
+    for group, total in zip(CELL_GROUPS, by_group, strict=True):
+        numbers[group]["num_false_objects"] = _divide(total, with_free)
+    numbers[""]["num_false_objects_corridor"] = _divide(in_corridor, with_free)
     return numbers
 
 

@@ -172,6 +172,15 @@ def test_the_corridor_ends_at_its_limits():
     assert (found["num_false_objects"], found["num_false_objects_corridor"]) == (4, 2)
 
 
+def test_false_objects_lie_where_their_nearest_cell_lies():
+    # Cells of 5 m ahead: centres at 2.5, 7.5, 12.5, ... 57.5 m.
+    pred = drawing("##..##.##.##")
+    found, _ = measure(grid_of(1, 12, 5.0), make_sweep(np.zeros((1, 12)), pred))
+    by_distance = [found[f"{group}/num_false_objects"] for group in ("0-10m", "10-20m", "20-30m", "30-50m")]
+    # 2.5 m; 22.5 m; 37.5 m; 52.5 m is beyond the last group, but in the whole.
+    assert (by_distance, found["num_false_objects"]) == ([1, 0, 1, 1], 4)
+
+
 def test_what_a_source_does_not_annotate_does_not_count():
     gt, pred = drawing("##....", "......"), drawing("#..##.", "......")
     grid = grid_of(2, 6)
