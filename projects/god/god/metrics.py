@@ -24,9 +24,9 @@ distance is that of its nearest cell centre from the sensor.
   ego corridor, 0 <= x < 30 m and |y| < 1.5 m;
 - ``num_sweeps``: samples that are labelled for the task.
 
-Groups: distances ``0-10m``, ``10-20m``, ``20-30m``, ``30-50m`` from the sensor (cells by their centres, objects by theirs, false
-objects by their nearest; the upper end belongs to the next), sizes ``small`` (< 0.6 m), ``medium`` (< 2 m) and ``large``, and
-``small_25m``: small objects nearer than 25 m.
+Groups: distances ``0-10m``, ``10-20m``, ``20-30m``, ``30-50m`` from the sensor (cells by their centres, objects by theirs,
+false objects by their nearest; the upper end belongs to the next), sizes ``small`` (< 0.6 m), ``medium`` (< 2 m) and
+``large``, and ``small_25m``: small objects nearer than 25 m.
 
 Result: ``<task>/<metric>`` of everything, ``<task>/<group>/<metric>``; the same of the height rule (``baseline``) under
 ``<task>/height_rule`` and ``<task>/height_rule/<group>``, but for what needs scores. Details: ``ConfusionDetails``.
