@@ -7,8 +7,6 @@ with read_base():
     from .multi_task import *
 
 tasks = ["god_base", "drivable_2cls", "drivable_multi"]
-model["branches"]["god"].update(loss_weight=2.0)
-model["branches"]["drivable_multi"]["head"].update(dice_weight=2.0)
 # Many small steps: in 300 CPU seconds windows in pairs came further than whole grids, and a higher rate than a lower one.
 train_dataloader = train_loader(tasks, batch_size=2, load_threads=1)
 val_dataloader = test_dataloader = eval_loader(tasks, load_threads=1)

@@ -7,9 +7,6 @@ with read_base():
     from .multi_task import *
 
 tasks = ["god_base", "drivable_2cls", "drivable_multi"]
-# Obstacles are what the network is for; sidewalk, parking and gravel are few cells, which Dice does not forget.
-model["branches"]["god"].update(loss_weight=2.0)
-model["branches"]["drivable_multi"]["head"].update(dice_weight=2.0)
 train_dataloader = train_loader(tasks, batch_size=4, load_threads=1)
 val_dataloader = test_dataloader = eval_loader(tasks, load_threads=1)
 solver = [

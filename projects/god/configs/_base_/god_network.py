@@ -56,14 +56,19 @@ window_side = 256
 fold = 2
 
 
-def god_branch(task="god_base", loss_weight=1.0):
-    """Branch of the obstacle grid; of one name whatever the grid, so that weights move both ways."""
+def god_branch(task="god_base", loss_weight=2.0):
+    """Branch of the obstacle grid; of one name whatever the grid, so that weights move both ways.
+
+    Small obstacles weigh more, which raises all probabilities: ``tools/thresholds.py`` shows what a ``threshold`` of the head
+    above 0.5 finds and makes up.
+    """
     return dict(god=dict(task=task, loss_weight=loss_weight, head=dict(type=BevHead, fold=fold)))
 
 
-def drivable_branch(task, loss_weight=1.0):
+def drivable_branch(task, loss_weight=1.0, dice_weight=1.0):
     """Branch of a drivable area."""
-    return {task: dict(task=task, loss_weight=loss_weight, head=dict(type=BevHead, fold=fold))}
+    head = dict(type=BevHead, fold=fold, dice_weight=dice_weight)
+    return {task: dict(task=task, loss_weight=loss_weight, head=head)}
 
 
 def god_network(branches, grid=base_grid, channels=16):
