@@ -35,6 +35,14 @@ def check_tensorrt_rules(model: onnx.ModelProto, where: object = None) -> str:
     opset = max(each.version for each in model.opset_import if not each.domain)
     if opset > NEWEST_OPSET:
         raise ExportError("TensorRT does not read this opset", where=where, expected=f"at most {NEWEST_OPSET}", got=opset)
+    if scatter := next((node for node in model.graph.node if node.op_type == "ScatterElements"), None):
+        raise ExportError(
+            "TensorRT refuses ScatterElements with more indices than outputs: points in cells",
+            where=where,
+            expected="a file that begins behind whatever scatters",
+            got=f"{scatter.output[0]}, inputs {', '.join(each.name for each in model.graph.input)}",
+            remedy="export the network from its canvas on (--canvas), and encode the points outside of TensorRT",
+        )
     constants = {each.name: each for each in model.graph.initializer}
     quantizers = [node for node in model.graph.node if node.op_type in {"QuantizeLinear", "DequantizeLinear"}]
     for node in quantizers:

@@ -267,6 +267,16 @@ def test_a_file_that_computes_something_else_gets_no_name(floats, files):
     assert "at most 1e-06 of the largest value" in str(caught.value)
 
 
+def test_tensorrt_is_given_no_points(floats, tmp_path):
+    with pytest.raises(ExportError, match=r"(?s)ScatterElements.*model\.onnx.*inputs points, cell.*--canvas"):
+        write(floats, tmp_path / "model.onnx", "tensorrt")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_floats_from_the_canvas_on_are_some_for_tensorrt(floats, tmp_path):
+    assert write(floats, tmp_path / "model.onnx", "tensorrt", canvas=True).is_file()
+
+
 def test_unsigned_integers_are_none_for_tensorrt(integers, tmp_path):
     with pytest.raises(ExportError, match="signed integers only"):
         write(integers, tmp_path / "model.onnx", "tensorrt", canvas=True)
