@@ -93,11 +93,10 @@ def _check_record(record: object) -> None:
     sample_id = record.get("sample_id")
     if type(sample_id) is not str or not sample_id:
         raise _ShapeError("sample_id", "missing or not text", "a string, unique in its file", sample_id)
-    image = record.get("image")
-    if image is not None:
-        _check_image(image)
-    elif "lidar" not in record:
+    if record.get("image") is None and "lidar" not in record:
         raise _ShapeError("record", "shows nothing", "image or lidar", sorted(record))
+    if "image" in record:
+        _check_image(record["image"])
     if "lidar" in record:
         _check_lidar(record["lidar"])
     labels = record.get("labels")
@@ -111,7 +110,8 @@ def _check_record(record: object) -> None:
 
 def _check_image(image: Any) -> None:
     if type(image) is not dict:
-        raise _ShapeError("image", "not an object", "{path, width, height}", image)
+        remedy = "leave the key out where there is no image" if image is None else None
+        raise _ShapeError("image", "not an object", "{path, width, height}", image, remedy)
     if image.keys() != IMAGE_KEYS:
         _refuse_unknown("image", image, IMAGE_KEYS)
         raise _ShapeError("image", f"lacks {', '.join(sorted(IMAGE_KEYS - image.keys()))}", "{path, width, height}", image)

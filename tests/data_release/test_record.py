@@ -58,6 +58,7 @@ def test_files_of_a_record_each_once():
         (record(label={"boxes": [], "categories": []}) | {"lable": {}}, "unknown key 'lable'"),
         (record(sample_id=3), "sample_id: missing or not text"),
         (record(image=None), "record: shows nothing"),
+        (record(image=None, lidar=LIDAR), "(?s)image: not an object.*got: +None.*leave the key out"),
         (record(image={"path": "a.png", "width": 10}), "image: lacks height"),
         (record(image=IMAGE | {"hight": 1}), "did you mean 'height'"),
         (record(image=IMAGE | {"width": 10.0}), "image.width: not a size"),
