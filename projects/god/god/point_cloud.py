@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,27 @@ class PointCloud:
     fields: Mapping[str, npt.NDArray[Any]] = field(default_factory=dict)
     polygons: Mapping[str, tuple[Polygon, ...]] = field(default_factory=dict)
     ego_radius_m: float = 0.0
+
+    @classmethod
+    def of_array(cls, points: npt.NDArray[np.floating[Any]], origin: Sequence[float], intensity_max: float = 1.0) -> PointCloud:
+        """Make a cloud of what a record's ``lidar`` describes; no point is dropped, what is not finite stays.
+
+        Args:
+            points: (N, 3 or more) x, y, z in m, then intensity where it is known.
+            origin: The sensor in the points' frame, m.
+            intensity_max: Intensity that becomes 1; intensity is 0 where there is none.
+
+        Returns:
+            The cloud, its heights about the sensor.
+        """
+        x_m, y_m, z_m = origin
+        points_N4 = np.zeros((len(points), 4), dtype=np.float32)
+        with np.errstate(over="ignore", invalid="ignore"):
+            points_N4[:, :3] = points[:, :3]
+            points_N4[:, 2] -= np.float32(z_m)
+            if points.shape[1] > 3:
+                points_N4[:, 3] = np.clip(points[:, 3].astype(np.float32) / np.float32(intensity_max), 0.0, 1.0)
+        return cls(points_N4, np.array([x_m, y_m, 0.0]))
 
     def __len__(self) -> int:
         return len(self.points_N4)

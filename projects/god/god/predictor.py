@@ -104,7 +104,8 @@ class BevPredictor:
         Raises:
             RecordError: The array holds no points, or too many of them are not finite.
         """
-        cloud = _cloud_of(points, origin, intensity_max)
+        _require_points(points)
+        cloud = PointCloud.of_array(points, origin, intensity_max)
         given = {"cloud": cloud, "record_where": None, "lidar_path": "the array", "point_counts": {"read": len(cloud)}}
         results: dict[str, Any] = self._sanitize(given)
         kept: PointCloud = results["cloud"]
@@ -116,18 +117,8 @@ class BevPredictor:
         return BevPrediction(found.masks, {**results["point_counts"], "out_of_range": outside})
 
 
-def _cloud_of(points: npt.NDArray[np.floating[Any]], origin: Sequence[float], intensity_max: float) -> PointCloud:
+def _require_points(points: npt.NDArray[np.floating[Any]]) -> None:
     if points.ndim != 2 or points.shape[1] < 3 or not np.issubdtype(points.dtype, np.floating):
         raise RecordError(
             "an array holds no points", expected="floats of shape (N, 3 or more)", got=f"{points.dtype} of shape {points.shape}"
         )
-    origin_3 = np.array(origin, dtype=np.float64)
-    points_N4 = np.zeros((len(points), 4), np.float32)
-    # As LoadPoints reads a sweep.
-    with np.errstate(over="ignore", invalid="ignore"):
-        points_N4[:, :3] = points[:, :3]
-        points_N4[:, 2] -= np.float32(origin_3[2])
-        if points.shape[1] > 3:
-            points_N4[:, 3] = np.clip(points[:, 3].astype(np.float32) / np.float32(intensity_max), 0.0, 1.0)
-    origin_3[2] = 0.0
-    return PointCloud(points_N4, origin_3)

@@ -42,18 +42,9 @@ class LoadPoints:
         lidar = recorded(results, "lidar")
         path = resolve_path(results["base_dir"], lidar["path"], results.get("profiles"))
         values = _decode(read_bytes(path, "sweep", where, may_be_empty=True), lidar, path, where)
-        origin_3 = np.array(lidar["origin"], dtype=np.float64)
-        points_N4 = np.zeros((len(values), 4), dtype=np.float32)
-        with np.errstate(over="ignore", invalid="ignore"):
-            points_N4[:, :3] = values[:, :3]
-            points_N4[:, 2] -= np.float32(origin_3[2])
-            if lidar["num_features"] > 3:
-                intensity = values[:, 3].astype(np.float32) / np.float32(lidar.get("intensity_max", 1.0))
-                points_N4[:, 3] = np.clip(intensity, 0.0, 1.0)
-        origin_3[2] = 0.0
-        results["cloud"] = PointCloud(points_N4, origin_3)
+        results["cloud"] = PointCloud.of_array(values, lidar["origin"], lidar.get("intensity_max", 1.0))
         results["lidar_path"] = str(path)
-        results["point_counts"] = {"read": len(points_N4)}
+        results["point_counts"] = {"read": len(values)}
         results["bev_from_points"] = np.eye(3)
         return results
 
