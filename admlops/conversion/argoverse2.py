@@ -20,7 +20,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from admlops.conversion.box_labels import boxes_3d_label
+from admlops.conversion.box_labels import OBSTACLE_TASKS, obstacle_labels
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.file_stems import file_stems
 from admlops.conversion.photo_file import read_photo
@@ -58,7 +58,7 @@ class Argoverse2Converter(Converter):
 
     name: ClassVar[str] = "argoverse2"
     revision: ClassVar[int] = 1
-    tasks: ClassVar[tuple[str, ...]] = ("god_base", "god_hd", "drivable_2cls")
+    tasks: ClassVar[tuple[str, ...]] = (*OBSTACLE_TASKS, "drivable_2cls")
     splits: ClassVar[tuple[str, ...]] = ("train", "val", "test")
 
     def frames(self) -> Iterator[SourceFrame]:
@@ -99,8 +99,7 @@ class Argoverse2Converter(Converter):
         if cuboids:
             for row in cuboids:
                 writer.tally.count("source", row["category"])
-            label = boxes_3d_label([_box(row, files["boxes"]) for row in cuboids], ["obstacle"] * len(cuboids))
-            labels |= {"god_base": label, "god_hd": label}
+            labels |= obstacle_labels([_box(row, files["boxes"]) for row in cuboids])
         else:
             # Logs are of busy streets: no cuboid at all means that nobody looked.
             writer.tally.refuse("sweep without any cuboid: obstacles unknown")

@@ -6,6 +6,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+OBSTACLE_TASKS = ("god_base", "god_hd")
+"""Tasks to which a box of any category is an obstacle."""
+
 
 @dataclass
 class BoxLabels:
@@ -88,3 +91,18 @@ def boxes_3d_label(
     if region is not None:
         label["labelled_region"] = [[round(float(x), 4), round(float(y), 4)] for x, y in region]
     return label
+
+
+def obstacle_labels(
+    boxes: Sequence[Sequence[float]], region: Iterable[tuple[float, float]] | None = None
+) -> dict[str, dict[str, Any]]:
+    """Make boxes of whatever category the labels of ``OBSTACLE_TASKS``.
+
+    Args:
+        boxes: As ``boxes_3d_label`` takes them.
+        region: Likewise.
+
+    Returns:
+        One label, by task.
+    """
+    return dict.fromkeys(OBSTACLE_TASKS, boxes_3d_label(boxes, ["obstacle"] * len(boxes), region=region))

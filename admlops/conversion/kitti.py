@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from admlops.conversion.box_labels import BoxLabels
+from admlops.conversion.box_labels import OBSTACLE_TASKS, BoxLabels
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.file_stems import file_stems
 from admlops.conversion.kitti_labels import (
@@ -27,7 +27,7 @@ from admlops.conversion.kitti_labels import (
     split_columns,
     training_folder,
 )
-from admlops.conversion.kitti_lidar import DET3D, GOD_TASKS, labels_3d, read_calibration
+from admlops.conversion.kitti_lidar import DET3D, labels_3d, read_calibration
 from admlops.conversion.photo_file import PhotoFile, read_photo
 from admlops.errors import ConversionError
 from admlops.task_spec import TaskSpec
@@ -42,7 +42,7 @@ class KittiConverter(Converter):
 
     name: ClassVar[str] = "kitti"
     revision: ClassVar[int] = 2
-    tasks: ClassVar[tuple[str, ...]] = (*LABELLED, *GOD_TASKS, DET3D.name)
+    tasks: ClassVar[tuple[str, ...]] = (*LABELLED, *OBSTACLE_TASKS, DET3D.name)
     own_tasks: ClassVar[Mapping[str, TaskSpec]] = {DET3D.name: DET3D}
     splits: ClassVar[tuple[str, ...]] = ("training", "train", "val", "trainval")
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from admlops.conversion.box_labels import boxes_3d_label
+from admlops.conversion.box_labels import boxes_3d_label, obstacle_labels
 from admlops.conversion.kitti_labels import KittiObject
 from admlops.conversion.rigid_transform import RigidTransform
 from admlops.errors import ConversionError
@@ -18,8 +18,6 @@ from admlops.task_spec import TaskKind, TaskSpec
 
 DET3D = TaskSpec("det3d", TaskKind.DETECTION, ("car", "pedestrian", "cyclist"), ((41, 121, 255), (255, 23, 68), (255, 128, 0)))
 """What mmdet3d's own models are trained for."""
-
-GOD_TASKS = ("god_base", "god_hd")
 
 REGION_M = 150.0
 """How far the labelled sector reaches: beyond every return of the Velodyne."""
@@ -127,9 +125,8 @@ def labels_3d(objects: Iterable[KittiObject], calibration: KittiCalibration, wid
     """
     region = calibration.region(width_px)
     placed = [(item, calibration.box(item)) for item in objects if item.type != "DontCare"]
-    obstacles = boxes_3d_label([box for _, box in placed], ["obstacle"] * len(placed), region=region)
     known = [(box, *_DET3D_OF_TYPE[item.type]) for item, box in placed if item.type in _DET3D_OF_TYPE]
     det3d = boxes_3d_label(
         [box for box, _, _ in known], [name for _, name, _ in known], [ignored for *_, ignored in known], region
     )
-    return {**dict.fromkeys(GOD_TASKS, obstacles), DET3D.name: det3d}
+    return {**obstacle_labels([box for _, box in placed], region), DET3D.name: det3d}

@@ -17,7 +17,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from admlops.conversion.box_labels import boxes_3d_label
+from admlops.conversion.box_labels import obstacle_labels
 from admlops.conversion.converter import Converter, FrameWriter, SourceFrame
 from admlops.conversion.nuscenes_tables import CAMERA, LIDAR, boxes_in_lidar, read_key_frames
 from admlops.conversion.photo_file import read_photo
@@ -27,7 +27,6 @@ from admlops.task_spec import LIDAR_TASKS
 
 TAXONOMY = "nuscenes_lidarseg"
 INTENSITY_MAX = 255
-BOX_TASKS = ("god_base", "god_hd")
 DRIVEABLE_SET = {"driveable_surface": ["road", "parking"]}
 
 LIDARSEG_NAMES = (
@@ -132,7 +131,7 @@ class NuScenesConverter(Converter):
             boxes = [box for _, box in notes["boxes"]]
             if "poses" in notes:
                 boxes = boxes_in_lidar(notes["boxes"], notes["poses"], frame.listed_in)
-            labels = dict.fromkeys(BOX_TASKS, boxes_3d_label(boxes, ["obstacle"] * len(boxes)))
+            labels = obstacle_labels(boxes)
         record["labels"] = labels
         record["attributes"] = {"source": self.name, "split": self.split, **notes["attributes"]}
         return record
