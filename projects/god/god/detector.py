@@ -29,7 +29,7 @@ class GodNet(MultiTaskDetector):
         **network: As ``MultiTaskDetector`` takes it; ``data_preprocessor`` is a ``BevDataPreprocessor``.
 
     Raises:
-        ModelError: The encoder's grid is not that of the ``data_preprocessor``.
+        ModelError: The encoder's grid is not that of the ``data_preprocessor``, or its fold not that of a head.
     """
 
     float_parts = ("encoder",)
@@ -47,6 +47,16 @@ class GodNet(MultiTaskDetector):
                 got=self.encoder.grid,
                 remedy="give both the same",
             )
+        for name, branch in self.branches.items():
+            # With a larger one a head would answer for a part of the grid, enlarged, and nothing would fail.
+            if (fold := getattr(branch.head, "fold", self.encoder.fold)) != self.encoder.fold:
+                raise ModelError(
+                    "a head has another fold than the encoder",
+                    where=f"model.branches.{name}.head.fold",
+                    expected=self.encoder.fold,
+                    got=fold,
+                    remedy="give both the same",
+                )
         self.freeze(frozen)
 
     def quantized_input(self, inputs: Mapping[str, Any] | Tensor) -> Tensor:

@@ -27,7 +27,7 @@ ROWS, COLS = 32, 32
 TASKS = {"god": "god_base", "drivable_2cls": "drivable_2cls", "drivable_multi": "drivable_multi"}
 
 
-def network(fold=2, frozen=(), encoder_grid=GRID, **head):
+def network(fold=2, frozen=(), encoder_grid=GRID, folds=None):
     MMLogger.get_current_instance().setLevel("ERROR")
     torch.manual_seed(0)
     model = MODELS.build(
@@ -37,7 +37,7 @@ def network(fold=2, frozen=(), encoder_grid=GRID, **head):
             "encoder": {"type": MinMaxPillarEncoder, "grid": encoder_grid, "channels": 4, "fold": fold},
             "backbone": {"type": BevUNet, "in_channels": 4 * fold * fold, "channels": (8, 12, 16)},
             "branches": {
-                name: {"task": task, "head": {"type": BevHead, "in_channels": 8, "fold": fold, **head}}
+                name: {"task": task, "head": {"type": BevHead, "in_channels": 8, "fold": (folds or {}).get(name, fold)}}
                 for name, task in TASKS.items()
             },
             "frozen": frozen,
@@ -301,6 +301,11 @@ def test_samples_of_a_batch_show_one_grid_of_the_networks_cells(grids):
 def test_an_encoder_of_another_grid_is_refused():
     with pytest.raises(ModelError, match=r"(?s)another grid than the data preprocessor.*rows=64"):
         network(encoder_grid=GRID | {"rows": 64})
+
+
+def test_a_head_of_another_fold_is_refused():
+    with pytest.raises(ModelError, match=r"(?s)another fold than the encoder.*branches\.drivable_2cls.*2.*4"):
+        network(folds={"drivable_2cls": 4})
 
 
 def test_a_threshold_moves_the_limit_between_two_classes_not_the_score():
