@@ -11,8 +11,10 @@ from torch import Tensor, nn
 
 from admlops.deploy.backends.backend import Backend, open_backend
 from admlops.deploy.export import export
+from admlops.deploy.input_geometry import MapGeometry
 from admlops.deploy.predictor import read_outputs
 from admlops.engine.rungs import ExportableNetwork
+from admlops.errors import ExportError
 from admlops.quantization import IntegerNetwork
 from admlops.structures import MultiTaskDataSample, inputs_of_sample
 
@@ -89,11 +91,22 @@ def file_predict(backend: Backend) -> Predict:
         backend: The file, ready to run.
 
     Returns:
-        The function.
+        The function; raises ``ExportError`` where a sample lies on another grid than the file's.
     """
+    geometry = backend.contract.geometry
+    declared = geometry.inputs
+    grid = geometry.frame.get("grid") if isinstance(geometry, MapGeometry) else None
 
     def predict(inputs: Any, sample: MultiTaskDataSample) -> None:
-        declared = backend.contract.geometry.inputs
+        # The same arrays mean other places there, and as many cells look alike.
+        if grid is not None and sample.get("grid", grid) != grid:
+            raise ExportError(
+                "the test's samples lie on another grid than the file's",
+                where=f"sample {sample.get('sample_id')!r}",
+                expected=grid,
+                got=sample.grid,
+                remedy="give the config that the file was exported with, or export the network on this grid",
+            )
         # A picture is packed alone, everything else by the names of the file's inputs.
         packed = inputs if isinstance(inputs, Mapping) else {declared[0].name: inputs.permute(1, 2, 0)[None]}
         _predict(backend, {each.name: packed[each.name].numpy() for each in declared}, sample)

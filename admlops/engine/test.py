@@ -137,6 +137,14 @@ def _runner_of_export(cfg: Config, path: str | Path, backend: str | None, input_
             got=f"input {CANVAS}",
             remedy="give the checkpoint that it was made of, or an export of the whole network",
         )
+    elif input_hw is not None:
+        raise ExportError(
+            "the file reads no pictures",
+            where=path,
+            expected="no --input-shape: the file has no camera",
+            got=f"--input-shape {'x'.join(map(str, input_hw))}",
+            remedy="leave --input-shape away",
+        )
     runner: ReleaseRunner = ReleaseRunner.from_cfg(cfg)
     runner.model = RungModel(file_predict(opened))
     _note_model(runner, path, {"lineage": dict(opened.contract.lineage)}, backend or "the file's own")

@@ -13,7 +13,8 @@ from mmengine.structures import PixelData
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.engine.steps import build_network
-from admlops.errors import ConfigError
+from admlops.errors import CheckpointError, ConfigError
+from admlops.quantization import IntegerNetwork
 from admlops.registry import DATASETS
 from admlops.structures.multi_task_data_sample import TaskElements
 from god.metrics import BevGridMetric
@@ -49,7 +50,7 @@ def measure_thresholds(
 
     Raises:
         ConfigError: The config measures no obstacle grid, or cannot be used.
-        CheckpointError: The checkpoint is missing or does not fit.
+        CheckpointError: The checkpoint is missing, does not fit, or holds integers.
     """
     cfg = load_config(config, options)
     measured = [dict(metric) for metric in cfg.test_evaluator.metrics if type_name(metric) == BevGridMetric.__name__]
@@ -63,7 +64,16 @@ def measure_thresholds(
     task, grid = measured[0]["task"], measured[0]["grid"]
     metrics = {threshold: BevGridMetric(task, grid, baseline=False) for threshold in thresholds}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    network: Any = build_network(cfg, checkpoint).to(device)
+    network: Any = build_network(cfg, checkpoint)
+    if isinstance(network, IntegerNetwork):
+        raise CheckpointError(
+            "the checkpoint holds integers, whose decoding has its threshold already",
+            where=checkpoint,
+            expected="a checkpoint of a step that trains",
+            got=type(network).__name__,
+            remedy="give with-bn-last.pth, or fusion-bn-c2-last.pth, which predicts what the integers do",
+        )
+    network.to(device)
     dataset = DATASETS.build(cfg.test_dataloader.dataset)
     for index in range(len(dataset)):
         packed = dataset[index]

@@ -1,6 +1,7 @@
 """Exports of the lidar network: equal to PyTorch for any points in both runtimes, and bit by bit where it computes integers."""
 
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, replace
 
 import numpy as np
 import onnx
@@ -16,6 +17,7 @@ from admlops.deploy.export import export
 from admlops.deploy.onnx_file import make_metadata, read_model, write_model
 from admlops.deploy.onnx_writer import to_onnx
 from admlops.engine.deploy import Check, Tolerance, check_export
+from admlops.engine.rung_model import file_predict
 from admlops.engine.rungs import ExportableNetwork
 from admlops.errors import ExportError, RecordError
 from admlops.quantization import IntegerNetwork, QuantSpec, calibrating, float_graph, integer_graph, prepare
@@ -231,6 +233,18 @@ def test_threads_predict_side_by_side(files, runtime):
         together = list(pool.map(predictor, sweeps * 3))
     for one, other in zip(alone * 3, together, strict=True):
         assert all(np.array_equal(one.masks[name].score, other.masks[name].score) for name in ("god_base", "drivable_2cls"))
+
+
+def test_a_test_on_another_grid_is_refused(files):
+    predict = file_predict(open_backend(files["float", "onnxruntime", False, True], threads=1))
+    given = {name: torch.from_numpy(array) for name, array in points_of(100).items()}
+    meta = {"sample_id": "a", "ori_shape": BEV.shape, "img_shape": BEV.shape, "input_from_original": np.eye(3)}
+    sample = MultiTaskDataSample(metainfo={**meta, "grid": asdict(BEV)})
+    predict(given, sample)
+    assert set(sample.pred.keys()) == {"god_base", "drivable_2cls", "drivable_multi"}
+    shifted = MultiTaskDataSample(metainfo={**meta, "grid": asdict(replace(BEV, x_min_m=BEV.x_min_m + 0.1))})
+    with pytest.raises(ExportError, match="(?s)another grid.*sample 'a'.*-3.2.*-3.1"):
+        predict(given, shifted)
 
 
 def test_an_empty_sweep_is_a_sweep(files):

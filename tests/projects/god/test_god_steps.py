@@ -23,6 +23,7 @@ from admlops.quantization import IntegerNetwork
 from admlops.registry import MODELS
 from god.export import export_god
 from god.predictor import BevPredictor
+from god.thresholds import measure_thresholds
 
 ROOT = Path(__file__).parents[3]
 
@@ -89,8 +90,9 @@ def test_another_encoder_is_refused(config, done, tmp_path, change):
 
 
 def test_every_rung_measures_the_same(config, done, tmp_path):
-    def measure(model, backend=None):
-        return run_test(config, done / model, backend=backend, work_dir=tmp_path, options={"log_level": "ERROR"})
+    def measure(model, backend=None, input_hw=None):
+        options = {"log_level": "ERROR"}
+        return run_test(config, done / model, backend=backend, input_hw=input_hw, work_dir=tmp_path, options=options)
 
     expected = measure("fusion-bn-c2-last.pth")
     assert expected["god_base/IoU"] > 0
@@ -99,9 +101,16 @@ def test_every_rung_measures_the_same(config, done, tmp_path):
         np.testing.assert_equal(found, expected)
     file = export_god(config, done / "int-inference-last.pth", "onnxruntime", out=tmp_path / "points.onnx")
     np.testing.assert_equal(measure(file.path), expected)
+    with pytest.raises(ExportError, match="(?s)reads no pictures.*--input-shape 720x1280"):
+        measure(file.path, input_hw=(720, 1280))
     canvas = export_god(config, done / "int-inference-last.pth", "onnxruntime", canvas=True, out=tmp_path / "canvas.onnx")
     with pytest.raises(ExportError, match="begins behind the encoder"):
         measure(canvas.path)
+
+
+def test_thresholds_are_chosen_before_integers(config, done):
+    with pytest.raises(CheckpointError, match=r"(?s)holds integers.*int-inference-last\.pth.*a step that trains"):
+        measure_thresholds(config, done / "int-inference-last.pth", [0.5])
 
 
 def test_the_tool_exports_and_the_file_predicts(config, done, tmp_path):
