@@ -35,7 +35,7 @@ class ToMmdet3d:
     metric knows the boxes.
 
     Args:
-        task: Its detection task, by name or by fields.
+        task: Name of its detection task, one of the data set's.
         frame: ``"input"`` gives boxes to the loss, ``"original"`` to the metric.
 
     Raises:
