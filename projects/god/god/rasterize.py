@@ -10,7 +10,7 @@ GOD (``label_obstacles``), first match:
 3. 255: an unknown point in the band; an obstacle point at h <= 0.15 m.
 4. 0: a ground point.
 5. 0: an empty cell that a *low ray* crosses, unless one of its eight neighbours is 1, or it lies in a gap between obstacle
-   points, of any height, that a disc of 0.6 m does not fit into: a beam that passes between twigs finds no way for a car. Not
+   points, of any height, that no disc of 0.6 m radius fits into: a beam that passes between twigs finds no way for a car. Not
    where boxes label the sweep.
 6. 255: everything else, above all what nobody saw. What hangs above 2.5 m is no evidence of any kind.
 
