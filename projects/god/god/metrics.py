@@ -21,7 +21,7 @@ distance is that of its nearest cell centre from the sensor.
 - ``num_objects``: objects with a cell that counts;
 - ``num_false_objects``, a sweep: 8-connected components of positive cells that count, of two cells or more, that touch no
   obstacle of the label dilated by one cell (3 x 3); ``num_false_objects_corridor``: those with a cell whose centre lies in the
-  ego corridor, 0 <= x < 30 m and |y| < 1.5 m;
+  ego corridor, 0 <= x < 30 m and |y| < 1.5 m: ahead of the vehicle where x is (nuScenes: to its right);
 - ``num_sweeps``: samples that are labelled for the task.
 
 Groups: distances ``0-10m``, ``10-20m``, ``20-30m``, ``30-50m`` from the sensor (cells by their centres, objects by theirs,
