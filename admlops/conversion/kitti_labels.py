@@ -79,7 +79,9 @@ class KittiObject:
         occluded: 0 visible, 1 partly, 2 largely, 3 unknown.
         alpha_rad: Observation angle; -pi/2 = we look at its rear, +pi/2 = at its head.
         box_px: x1, y1, x2, y2.
-        box_camera: Height, width, length, x, y, z of the bottom's middle in m, rotation about y in rad; camera frame.
+        box_camera: Height, width, length, x, y, z of the bottom's middle in m, rotation about y in rad; camera frame. Means
+            nothing where a source drew boxes in the image only.
+        where: File and line, for errors.
     """
 
     type: str
@@ -88,6 +90,7 @@ class KittiObject:
     alpha_rad: float
     box_px: tuple[float, float, float, float]
     box_camera: tuple[float, ...]
+    where: str
 
     @property
     def facing(self) -> str | None:
@@ -176,14 +179,12 @@ def parse_object(words: list[str], where: str, image: PhotoFile | None, max_trun
             raise malformed(where, "occluded 0, 1, 2 or 3", words[2])
         if abs(alpha_rad) > math.tau:
             raise malformed(where, "alpha within -2 pi to 2 pi", words[3])
-        if min(box_camera[:3]) <= 0:
-            raise malformed(where, "height, width and length above 0", repr(" ".join(words[8:11])))
         # A difference of two angles: one turn more or less means the same.
         alpha_rad = math.remainder(alpha_rad, math.tau)
     box_px = x1, y1, x2, y2
     if image is not None:
         box_px = fit_box(box_px, image, partial(malformed, where))
-    return KittiObject(words[0], truncated, int(occluded), alpha_rad, box_px, tuple(box_camera))
+    return KittiObject(words[0], truncated, int(occluded), alpha_rad, box_px, tuple(box_camera), where)
 
 
 def add_object(item: KittiObject, labels: dict[str, BoxLabels], writer: FrameWriter) -> None:

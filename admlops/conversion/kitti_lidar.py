@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.conversion.box_labels import boxes_3d_label, obstacle_labels
-from admlops.conversion.kitti_labels import KittiObject
+from admlops.conversion.kitti_labels import KittiObject, malformed
 from admlops.conversion.rigid_transform import RigidTransform
 from admlops.errors import ConversionError
 from admlops.task_spec import TaskKind, TaskSpec
@@ -53,8 +53,13 @@ class KittiCalibration:
 
         Returns:
             x, y, z of the centre, length, width, height in m, yaw in rad, in the Velodyne's frame.
+
+        Raises:
+            ConversionError: The box has no volume.
         """
         height, width, length, x, y, z, rotation_y = item.box_camera
+        if min(height, width, length) <= 0:
+            raise malformed(item.where, "height, width and length above 0", f"{height:g} {width:g} {length:g}")
         # KITTI's location is the middle of the bottom face; the camera's y points down.
         centre = self.lidar_from_camera.apply((x, y - height / 2, z))
         yaw = self.lidar_from_camera.heading((np.cos(rotation_y), 0.0, -np.sin(rotation_y)))
@@ -122,6 +127,9 @@ def labels_3d(objects: Iterable[KittiObject], calibration: KittiCalibration, wid
 
     Returns:
         Labels of the obstacle tasks, of which every object is one, and of ``det3d``.
+
+    Raises:
+        ConversionError: A box has no volume.
     """
     region = calibration.region(width_px)
     placed = [(item, calibration.box(item)) for item in objects if item.type != "DontCare"]

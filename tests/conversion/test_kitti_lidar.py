@@ -104,8 +104,15 @@ def test_malformed_calibration_is_named(lidar_source, tmp_path, calibration, exp
 
 def test_flat_box_is_named(lidar_source, tmp_path):
     root = lidar_source([f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', '1.5 0 4.0')}"])
-    with pytest.raises(ConversionError, match=r"height, width and length above 0(.|\n)*1.5 0 4.0"):
+    with pytest.raises(ConversionError, match=r"000007\.txt:1(.|\n)*height, width and length above 0(.|\n)*1\.5 0 4"):
         convert_source(KittiConverter(root), tmp_path / "out", num_workers=1)
+
+
+def test_a_source_of_boxes_in_the_image_needs_no_others(kitti_source, tmp_path):
+    root = kitti_source({"000007": [f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', '0 0 0')}"]}, lidar=False)
+    convert_source(KittiConverter(root), tmp_path / "out", num_workers=1)
+    (record,) = load_release(tmp_path / "out")
+    assert record["labels"]["det_vehicle_sign"]["categories"] == ["vehicle"]
 
 
 REAL_DATA = pytest.mark.skipif(not os.environ.get("ADMLOPS_REAL_DATA"), reason="ADMLOPS_REAL_DATA is not set")
