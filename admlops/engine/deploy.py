@@ -239,7 +239,7 @@ def check_export(
         _require_equal(name, expected.numpy(), raw[name], path, check.tolerance)
     said = "equal to the integer reference" if network.graph.quantized else "equal to PyTorch but for the order of sums"
     if check.tolerance.share:
-        said += f", or {check.tolerance.share:.1%} of the values are not"
+        said += f", but for at most {check.tolerance.share:.1%} of the values"
     if not contract.decoded:
         return f"{len(raw)} raw outputs are {said}"
     _require_same_predictions(network, contract, check.expected, outputs, path)
