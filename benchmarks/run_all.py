@@ -4,8 +4,8 @@
     python benchmarks/run_all.py [index pipeline ...] [--quick] [--write docs/benchmarks.md]
 
 ``--write`` puts the table between the two marks in that file. ``--quick`` only shows that all run. Fails where a benchmark
-does, or where a figure misses its bound (not with ``--quick``). ``multitask_gap.py`` and ``quantization.py accuracy`` train for
-hours and are run by themselves.
+does, or where a figure misses its bound (not with ``--quick``). ``multitask_gap.py``, ``quantization.py accuracy`` and
+``lidar.py accuracy`` train for hours and are run by themselves.
 """
 
 from __future__ import annotations
