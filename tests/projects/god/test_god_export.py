@@ -25,6 +25,7 @@ from admlops.structures import MultiTaskDataSample
 from god.encoder_graph import EncoderGraph
 from god.export import make_check, map_geometry
 from god.geometry import BevGrid
+from god.heads import BevHead
 from god.predictor import BevPredictor
 
 RUNTIMES = ("onnxruntime", "openvino")
@@ -222,6 +223,29 @@ def test_the_predictor_finds_what_the_network_predicts(floats, files, runtime):
         assert (segmented.score is None) == (name == "drivable_multi")
         if segmented.score is not None:
             np.testing.assert_allclose(segmented.score, pred.score[0].numpy(), atol=1e-5)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_the_predictor_keeps_the_threshold_of_a_head(runtime, tmp_path):
+    detector = trained_like()
+    points = points_of(3000, seed=4)["points"]
+    points = points[np.hypot(points[:, 0], points[:, 1]) > SANITIZE["min_range_m"]]
+    canvas = canvas_of(detector, {"points": points, "cell": BEV.cell_of(points)})
+    meta = {"ori_shape": BEV.shape, "img_shape": BEV.shape, "input_from_original": np.eye(3)}
+    (at_half,) = detector.predict(canvas, [MultiTaskDataSample(metainfo=meta)])
+    branch = detector.branches["god"]
+    threshold = float(at_half.pred.god_base.score.quantile(0.8))
+    head = BevHead(branch.task, in_channels=8, threshold=threshold).eval()
+    head.load_state_dict(branch.head.state_dict())
+    branch.head = head
+    path = write(ExportableNetwork(float_graph(detector), detector, {}), tmp_path / "model.onnx", runtime, decoded=True)
+    found = BevPredictor(path, threads=1)(points).masks
+    above = at_half.pred.god_base.score[0].numpy() > threshold
+    assert 0.19 < above.mean() < 0.21
+    assert (found["god_base"].mask != above).mean() <= 2e-3
+    assert (found["drivable_2cls"].mask != at_half.pred.drivable_2cls.data[0].numpy()).mean() <= 1e-3
+    np.testing.assert_allclose(found["god_base"].score, at_half.pred.god_base.score[0].numpy(), atol=1e-5)
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)

@@ -108,6 +108,27 @@ def test_every_rung_measures_the_same(config, done, tmp_path):
         measure(canvas.path)
 
 
+def test_a_threshold_of_a_head_holds_in_every_rung_and_stays_in_the_file(config, done, tmp_path):
+    def measure(model, backend=None, options=()):
+        return run_test(
+            config, done / model, backend=backend, work_dir=tmp_path, options={"log_level": "ERROR", **dict(options)}
+        )
+
+    # Two iterations teach no score that low: every cell becomes an obstacle.
+    lower = {"model.branches.god.head.threshold": 1e-4}
+    at_half, expected = (measure("fusion-bn-c2-last.pth", options=options) for options in ((), lower))
+    assert at_half["god_base/recall"] < expected["god_base/recall"] == 1
+    assert at_half["god_base/best_F1"] == expected["god_base/best_F1"]
+    assert at_half["drivable_2cls/mIoU"] == expected["drivable_2cls/mIoU"]
+    for backend in ("integer", "onnxruntime", "openvino"):
+        np.testing.assert_equal(measure("int-inference-last.pth", backend, lower), expected)
+        if backend != "integer":
+            out = tmp_path / f"{backend}.onnx"
+            file = export_god(config, done / "int-inference-last.pth", backend, out=out, options=lower)
+            # The config that it is measured with names no threshold.
+            np.testing.assert_equal(measure(file.path), expected)
+
+
 def test_thresholds_are_chosen_before_integers(config, done):
     with pytest.raises(CheckpointError, match=r"(?s)holds integers.*int-inference-last\.pth.*a step that trains"):
         measure_thresholds(config, done / "int-inference-last.pth", [0.5])
