@@ -25,7 +25,7 @@ class ThresholdRow:
     """What a threshold makes of a network; the metrics are those of ``BevGridMetric``.
 
     Attributes:
-        threshold: Probability from which a cell is an obstacle.
+        threshold: Probability above which a cell is an obstacle.
         metrics: By name, without the task's.
     """
 
