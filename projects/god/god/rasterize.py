@@ -58,7 +58,8 @@ CEILING_M = 2.5
 _GAP_RADIUS_M = 0.6
 _MIN_SENSOR_HEIGHT_M = 0.5
 _RAY_STEPS_A_CELL = 2
-_RAY_MARGIN = 0.12
+_RAY_MARGIN = 0.24
+"""Of the way from the sensor to the grid's farthest edge: beams that end as far outside may be low inside."""
 _EIGHT_NEIGHBOURS = np.ones((3, 3), np.uint8)
 
 
@@ -302,7 +303,7 @@ def find_low_rays(grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: np
     Returns:
         (rows, cols) bool, the cells of the ends included.
     """
-    ends = _one_a_cell(grid, ends_xyz)
+    ends = _one_a_cell(grid, origin_3, ends_xyz)
     drop_m = origin_3[2] - ends[:, 2]
     ends, drop_m = ends[drop_m >= _MIN_SENSOR_HEIGHT_M], drop_m[drop_m >= _MIN_SENSOR_HEIGHT_M]
     towards = (origin_3[:2] - ends[:, :2]) / grid.cell_m
@@ -321,9 +322,11 @@ def find_low_rays(grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: np
     return crossed
 
 
-def _one_a_cell(grid: BevGrid, ends_xyz: npt.NDArray[np.floating[Any]]) -> npt.NDArray[np.float64]:
-    # Beams that end a little outside may be low inside.
-    margin = int(np.ceil(_RAY_MARGIN * max(grid.shape)))
+def _one_a_cell(
+    grid: BevGrid, origin_3: npt.NDArray[np.float64], ends_xyz: npt.NDArray[np.floating[Any]]
+) -> npt.NDArray[np.float64]:
+    corners_px = np.array([[0, 0], [grid.cols, grid.rows]])
+    margin = int(np.ceil(_RAY_MARGIN * np.abs(corners_px - grid.to_px(origin_3[None])).max()))
     reach_m = margin * grid.cell_m
     rows, cols = grid.rows + 2 * margin, grid.cols + 2 * margin
     wide = BevGrid(grid.x_min_m - reach_m, grid.y_min_m - reach_m, grid.cell_m, rows, cols, grid.z_min_m, grid.z_max_m)
