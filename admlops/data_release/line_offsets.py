@@ -24,7 +24,7 @@ from admlops.errors import RecordError, nearest
 _LOGGER = logging.getLogger(__name__)
 
 # Raise the last digit when records are checked more strictly: files are then checked again.
-_FORMAT = 0x41444D4C_00000001
+_FORMAT = 0x41444D4C_00000002
 _HEADER_WORDS = 4
 _READ_BYTES = 1 << 20
 _MAX_FAULTS = 20

@@ -8,7 +8,7 @@ false objects.
 Cells, with positive = predicted obstacle:
 
 - ``IoU`` = TP / (TP + FP + FN), ``precision`` = TP / (TP + FP), ``recall`` = TP / (TP + FN), ``F1`` = 2 TP / (2 TP + FP + FN);
-- ``best_F1``: the highest F1 when a cell is positive where its score is at least ``best_threshold``, of i / 256 with i = 0 to
+- ``best_F1``: the highest F1 when a cell is positive where its score is at least ``best_threshold``, of i / 256 with i = 1 to
   255, the lowest of equals; nan without scores or without a labelled obstacle;
 - ``num_labelled_cells``: cells that count.
 
@@ -311,7 +311,9 @@ def _best(scores: IntArray) -> dict[str, float]:
         return {"best_F1": UNDEFINED, "best_threshold": UNDEFINED}
     false_hits, hits = scores[:, ::-1].cumsum(axis=1)[:, ::-1]
     f1 = 2 * hits / (hits + false_hits + scores[OBSTACLE].sum())
-    return {"best_F1": float(f1.max()), "best_threshold": float(f1.argmax()) / NUM_SCORES}
+    # From 0 on every cell would be an obstacle: no threshold that a head takes.
+    best = 1 + int(f1[1:].argmax())
+    return {"best_F1": float(f1[best]), "best_threshold": best / NUM_SCORES}
 
 
 def _sum(counts: list[_Counts]) -> _Counts:
