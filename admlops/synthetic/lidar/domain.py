@@ -129,4 +129,4 @@ VAL = Domain(
     counts=_COUNTS,
     num_debris=(3, 8),
 )
-"""Streets and sensors that training never sees: other heights, denser beams at the horizon, tighter bends."""
+"""Other streets than training's: beams crowd more at the horizon, bends may be tighter."""
