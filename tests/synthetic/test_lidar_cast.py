@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.cast import cast_sweep, ground_ranges
 from admlops.synthetic.lidar.ground import Ground, Patch, Profile, Strip
 from admlops.synthetic.lidar.objects import KINDS, place
-from admlops.synthetic.lidar.point_class import INSTANCE_SHIFT, PointClass, pack_labels
+from admlops.synthetic.lidar.point_labels import INSTANCE_SHIFT, pack_labels
 from admlops.synthetic.lidar.sensor import Sensor
 from admlops.synthetic.lidar.solids import SceneObject, Solid
 

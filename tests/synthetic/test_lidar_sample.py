@@ -9,10 +9,11 @@ import pytest
 
 from admlops.data_release import JsonlIndex, open_release
 from admlops.errors import ConfigError
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.domain import TRAIN
 from admlops.synthetic.lidar.lidar_sample import render_lidar_sample
 from admlops.synthetic.lidar.lidar_sources import TRAIN_SOURCES, VAL_SOURCES, make_lidar_labels
-from admlops.synthetic.lidar.point_class import DRIVABLE, INSTANCE_SHIFT, PointClass
+from admlops.synthetic.lidar.point_labels import DRIVABLE, INSTANCE_SHIFT
 from admlops.synthetic.lidar.scene import sample_scene
 from admlops.task_spec import LIDAR_TASKS
 

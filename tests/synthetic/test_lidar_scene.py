@@ -5,9 +5,10 @@ from collections import Counter
 import numpy as np
 import pytest
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.domain import TRAIN, VAL, Domain
 from admlops.synthetic.lidar.objects import COUNTED
-from admlops.synthetic.lidar.point_class import INSTANCE_SHIFT, PointClass
+from admlops.synthetic.lidar.point_labels import INSTANCE_SHIFT
 from admlops.synthetic.lidar.scene import Scene, sample_scene
 from admlops.synthetic.lidar.sensor import Sensor, SensorKind, sample_sensor
 

@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.ground import Ground
-from admlops.synthetic.lidar.point_class import PointClass, pack_labels
+from admlops.synthetic.lidar.point_labels import pack_labels
 from admlops.synthetic.lidar.sensor import Sensor
 from admlops.synthetic.lidar.solids import SceneObject, Solid
 

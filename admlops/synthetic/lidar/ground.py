@@ -13,7 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from admlops.synthetic.lidar.point_class import DRIVABLE, PointClass
+from admlops.point_class import PointClass
+from admlops.synthetic.lidar.point_labels import DRIVABLE
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.intp]

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.cast import Sweep
 from admlops.synthetic.lidar.ground import Ground, Patch, Profile
-from admlops.synthetic.lidar.point_class import DRIVABLE, INSTANCE_SHIFT, PointClass
+from admlops.synthetic.lidar.point_labels import DRIVABLE, INSTANCE_SHIFT
 from admlops.synthetic.lidar.scene import Scene
 from admlops.task_spec import LIDAR_TASKS
 

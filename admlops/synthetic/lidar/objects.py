@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from admlops.synthetic.lidar.point_class import PointClass
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.solids import SceneObject, Solid
 
 Rng = np.random.Generator

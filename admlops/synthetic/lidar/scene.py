@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar import objects
 from admlops.synthetic.lidar.cast import Sweep, cast_sweep
 from admlops.synthetic.lidar.domain import Domain
 from admlops.synthetic.lidar.ground import Ground
-from admlops.synthetic.lidar.point_class import INSTANCE_SHIFT, PointClass
+from admlops.synthetic.lidar.point_labels import INSTANCE_SHIFT
 from admlops.synthetic.lidar.sensor import Sensor, sample_sensor
 from admlops.synthetic.lidar.solids import SceneObject, Solid
 from admlops.synthetic.lidar.street import sample_ground

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from admlops.synthetic.lidar.point_class import PointClass
+from admlops.point_class import PointClass
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from admlops.point_class import PointClass
 from admlops.synthetic.lidar.ground import FloatArray, Ground, Patch, Profile, Strip
-from admlops.synthetic.lidar.point_class import PointClass
 
 Rng = np.random.Generator
 Span = tuple[float, float]

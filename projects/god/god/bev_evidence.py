@@ -11,9 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.errors import ConfigError, RecordError
+from admlops.point_class import PointClass
 from admlops.structures import LabelAvailability
 from admlops.task_spec import IGNORE_INDEX, TaskKind, TaskSpec
-from god.taxonomy import GROUND, PointClass
+from god.taxonomy import GROUND
 
 _GROUND_CLASSES = {point_class.name.lower(): point_class for point_class in GROUND if point_class != PointClass.DRIVEABLE}
 _EITHER = frozenset({"road", "parking"})

@@ -43,11 +43,12 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
+from admlops.point_class import PointClass
 from admlops.task_spec import IGNORE_INDEX
 from god.geometry import BevGrid
 from god.local_ground import GROUND_BAND_M, LocalGround, estimate_ground
 from god.point_cloud import Polygon
-from god.taxonomy import GROUND, OBSTACLES, PointClass
+from god.taxonomy import GROUND, OBSTACLES
 
 Mask = npt.NDArray[np.uint8]
 Bools = npt.NDArray[np.bool_]

@@ -1,4 +1,4 @@
-"""What a labelled point is: one set of point classes that the integers of every source map to.
+"""What the integers of a source's label files mean.
 
 ==================  =====  ==========  =============  =====================================================================
 taxonomy            bits   class bits  instance bits  meaning
@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import IntEnum
 from functools import cached_property
 from typing import Any
 
@@ -21,23 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.errors import RecordError, nearest
-
-
-class PointClass(IntEnum):
-    """Class of a point. Ground is what a wheel may stand on, obstacles are what it may not touch."""
-
-    UNKNOWN = 0
-    ROAD = 1
-    PARKING = 2
-    SIDEWALK = 3
-    OTHER_GROUND = 4
-    TERRAIN = 5
-    MOVABLE = 6
-    STATIC = 7
-    VEGETATION = 8
-    DRIVEABLE = 9
-    """Road or parking, nobody knows which: a source coarser than the tasks."""
-
+from admlops.point_class import PointClass
 
 GROUND = (
     PointClass.ROAD,

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from admlops.point_class import PointClass
 from god.geometry import BevGrid
 from god.rasterize import LabelledSweep
-from god.taxonomy import PointClass
 
 GROUND_Z_M = -1.7
 SMALL = BevGrid(x_min_m=-4.0, y_min_m=-4.0, cell_m=0.2, rows=40, cols=40)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from hand_made_sweeps import GROUND_Z_M, ORIGIN, SMALL, at, floor, make_sweep, put
 
+from admlops.point_class import PointClass as P
 from god.bev_objects import list_objects, weigh_obstacles
 from god.geometry import BevGrid
 from god.local_ground import LocalGround, estimate_ground
@@ -18,7 +19,6 @@ from god.rasterize import (
     label_obstacles,
     label_polygons,
 )
-from god.taxonomy import PointClass as P
 
 VALUES = np.full(10, 255, dtype=np.uint8)
 VALUES[[P.ROAD, P.PARKING, P.SIDEWALK, P.OTHER_GROUND, P.TERRAIN, P.DRIVEABLE]] = [0, 1, 2, 3, 4, 5]

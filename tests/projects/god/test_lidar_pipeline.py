@@ -12,10 +12,10 @@ from admlops.data_release import validate_record
 from admlops.datasets import ReleaseDataset
 from admlops.datasets.transforms import LoadImage, LoadLabels
 from admlops.errors import ConfigError, RecordError
+from admlops.point_class import PointClass as P
 from admlops.structures import MultiTaskDataSample
 from admlops.task_spec import TASKS, resolve_task
 from god.geometry import BevGrid
-from god.taxonomy import PointClass as P
 from god.transforms import (
     LoadBevEvidence,
     LoadPoints,

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from admlops.errors import RecordError
+from admlops.point_class import PointClass as P
 from god.taxonomy import GROUND, OBSTACLES, TAXONOMIES, taxonomy_named
-from god.taxonomy import PointClass as P
 
 # https://github.com/PRBonn/semantic-kitti-api, config/semantic-kitti.yaml
 SEMANTIC_KITTI = {

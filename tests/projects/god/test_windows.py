@@ -6,7 +6,7 @@ import pytest
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.synthetic.lidar.domain import TRAIN
-from admlops.synthetic.lidar.point_class import INSTANCE_SHIFT
+from admlops.synthetic.lidar.point_labels import INSTANCE_SHIFT
 from admlops.synthetic.lidar.scene import sample_scene
 from god.geometry import BevGrid
 from god.rasterize import LabelledSweep, label_drivable, label_ground_classes, label_obstacles

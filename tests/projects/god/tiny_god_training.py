@@ -7,8 +7,8 @@ from hand_made_sweeps import floor, put, write_sweep
 
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
-from admlops.synthetic.lidar.point_class import pack_labels
-from god.taxonomy import PointClass
+from admlops.point_class import PointClass
+from admlops.synthetic.lidar.point_labels import pack_labels
 
 GRID = {"x_min_m": -3.2, "y_min_m": -3.2, "cell_m": 0.2, "rows": 32, "cols": 32}
 TASKS = ("god_base", "drivable_2cls")

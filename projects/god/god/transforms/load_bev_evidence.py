@@ -13,12 +13,13 @@ from admlops.datasets.transforms.geometry import Results
 from admlops.datasets.transforms.load_labels import label_value
 from admlops.datasets.transforms.read_file import read_bytes, resolve_path
 from admlops.errors import ConfigError, RecordError
+from admlops.point_class import PointClass
 from admlops.structures import LabelAvailability
 from admlops.task_spec import TaskSpec
 from god.bev_evidence import BevEvidence, BevRule, either_value, payload_of
 from god.point_cloud import PointCloud
 from god.registry import TRANSFORMS
-from god.taxonomy import PointClass, taxonomy_named
+from god.taxonomy import taxonomy_named
 
 _IGNORED = -1
 

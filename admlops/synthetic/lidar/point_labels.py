@@ -1,35 +1,16 @@
-"""What a rendered point is, and how a label file packs it: taxonomy ``rendered``."""
+"""How a label file packs the classes and instances of rendered points: taxonomy ``rendered``."""
 
 from __future__ import annotations
 
-from enum import IntEnum
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from admlops.point_class import PointClass
+
 INSTANCE_SHIFT = 16
 """Bits below the instance id, as SemanticKITTI packs its labels."""
-
-
-class PointClass(IntEnum):
-    """Class of a point.
-
-    The values are those of the lidar network's own point classes, repeated because nothing here may import a project; a test of
-    that project compares the two.
-    """
-
-    UNKNOWN = 0
-    ROAD = 1
-    PARKING = 2
-    SIDEWALK = 3
-    OTHER_GROUND = 4
-    TERRAIN = 5
-    MOVABLE = 6
-    STATIC = 7
-    VEGETATION = 8
-    DRIVEABLE = 9
-
 
 DRIVABLE = (PointClass.ROAD, PointClass.PARKING)
 
