@@ -24,12 +24,11 @@ from typing import Any
 
 from figure_line import Figure
 from mmengine.config import Config
-from multitask_gap import metric_of
+from multitask_gap import figure_of, task_of
 
 from admlops.engine.config import load_config
 from admlops.engine.steps import read_steps
 from admlops.project import project_root
-from admlops.task_spec import CAMERA_TASKS
 
 BOUND_MEAN, BOUND_BRANCH = 0.3, 1.0
 FLOAT = "float"
@@ -116,7 +115,7 @@ def compare(tasks: Sequence[str], results: Sequence[dict[str, dict[str, float]]]
     """Print the table; return the figures that have bounds.
 
     Args:
-        tasks: Branches.
+        tasks: Of the branches.
         results: Metrics by step, of each seed.
 
     Returns:
@@ -126,9 +125,8 @@ def compare(tasks: Sequence[str], results: Sequence[dict[str, dict[str, float]]]
     print(f"| branch | {' | '.join(columns)} | drop, points | of each seed |\n|---|{'---|' * (len(columns) + 2)}")
     drops: dict[str, list[float]] = {}
     for task in tasks:
-        key = metric_of(task)
-        drops[task] = [100 * (each[FLOAT][key] - each[columns[-1]][key]) for each in results]
-        means = " | ".join(f"{statistics.mean(each[column][key] for each in results):.3f}" for column in columns)
+        drops[task] = [100 * (figure_of(task, each[FLOAT]) - figure_of(task, each[columns[-1]])) for each in results]
+        means = " | ".join(f"{statistics.mean(figure_of(task, each[name]) for each in results):.3f}" for name in columns)
         seeds = ", ".join(f"{drop:+.1f}" for drop in drops[task])
         print(f"| `{task}` | {means} | {statistics.mean(drops[task]):+.1f} | {seeds} |")
     of_seeds = [statistics.mean(each) for each in zip(*drops.values(), strict=True)]
@@ -166,7 +164,7 @@ def run(args: argparse.Namespace) -> int:
         1 beyond a bound.
     """
     cfg = load_config(args.config)
-    tasks = [task for task in CAMERA_TASKS if task in cfg.model.branches]
+    tasks = [task_of(cfg, branch) for branch in cfg.model.branches]
     folder = args.work_dir.absolute()
     trainings = [Training(args.config, seed, steps, folder) for seed in args.seeds for steps in (False, True)]
     with ThreadPoolExecutor(args.jobs) as pool:
