@@ -167,10 +167,11 @@ def parse_object(words: list[str], where: str, image: PhotoFile | None, max_trun
     if words[0] not in CLASS_OF_TYPE:
         raise malformed(where, f"a type: {', '.join(CLASS_OF_TYPE)}", repr(words[0]), nearest(words[0], CLASS_OF_TYPE))
     try:
-        truncated, occluded, alpha_rad, x1, y1, x2, y2, *box_camera = numbers = tuple(float(word) for word in words[1:])
+        truncated, occluded, alpha_rad, x1, y1, x2, y2, *box_camera = tuple(float(word) for word in words[1:])
     except ValueError:
         raise malformed(where, "numbers after the type", repr(" ".join(words))) from None
-    if not all(math.isfinite(number) for number in numbers):
+    # What the box in metres must be is asked where a sweep needs it.
+    if not all(math.isfinite(number) for number in (truncated, occluded, alpha_rad, x1, y1, x2, y2)):
         raise malformed(where, "finite numbers", repr(" ".join(words)))
     if words[0] != "DontCare":
         if not 0 <= truncated <= max_truncated:

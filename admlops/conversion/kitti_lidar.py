@@ -55,11 +55,12 @@ class KittiCalibration:
             x, y, z of the centre, length, width, height in m, yaw in rad, in the Velodyne's frame.
 
         Raises:
-            ConversionError: The box has no volume.
+            ConversionError: The box has no volume, or no place.
         """
         height, width, length, x, y, z, rotation_y = item.box_camera
-        if min(height, width, length) <= 0:
-            raise malformed(item.where, "height, width and length above 0", f"{height:g} {width:g} {length:g}")
+        if not np.isfinite(item.box_camera).all() or min(height, width, length) <= 0:
+            got = " ".join(f"{number:g}" for number in item.box_camera)
+            raise malformed(item.where, "finite numbers, and height, width and length above 0", got)
         # KITTI's location is the middle of the bottom face; the camera's y points down.
         centre = self.lidar_from_camera.apply((x, y - height / 2, z))
         yaw = self.lidar_from_camera.heading((np.cos(rotation_y), 0.0, -np.sin(rotation_y)))

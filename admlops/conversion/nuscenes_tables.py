@@ -161,7 +161,10 @@ class _Boxes:
             if row["sample_token"] in samples:
                 name = categories.find(instances.find(row["instance_token"])["category_token"])["name"]
                 number = numbers.setdefault(name, len(numbers))
-                values = array("d", (number, *row["translation"], *row["size"], *row["rotation"]))
+                try:
+                    values = array("d", (number, *row["translation"], *row["size"], *row["rotation"]))
+                except TypeError:
+                    values = array("d")
                 if len(values) != _BOX_VALUES:
                     where = f"{folder / 'sample_annotation.json'} (token {row.get('token')})"
                     raise ConversionError("a malformed box", where=where, expected="3 + 3 + 4 numbers", got=str(row)[:200])

@@ -102,14 +102,15 @@ def test_malformed_calibration_is_named(lidar_source, tmp_path, calibration, exp
     assert error.value.where == path
 
 
-def test_flat_box_is_named(lidar_source, tmp_path):
-    root = lidar_source([f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', '1.5 0 4.0')}"])
-    with pytest.raises(ConversionError, match=r"000007\.txt:1(.|\n)*height, width and length above 0(.|\n)*1\.5 0 4"):
+@pytest.mark.parametrize("size", ["1.5 0 4", "1.5 nan 4"])
+def test_a_box_without_a_size_is_named(lidar_source, tmp_path, size):
+    root = lidar_source([f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', size)}"])
+    with pytest.raises(ConversionError, match=rf"000007\.txt:1(.|\n)*height, width and length above 0(.|\n)*{size}"):
         convert_source(KittiConverter(root), tmp_path / "out", num_workers=1)
 
 
 def test_a_source_of_boxes_in_the_image_needs_no_others(kitti_source, tmp_path):
-    root = kitti_source({"000007": [f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', '0 0 0')}"]}, lidar=False)
+    root = kitti_source({"000007": [f"Car 0.00 0 -1.57 {BOX.replace('1.5 1.6 4.0', 'nan 0 0')}"]}, lidar=False)
     convert_source(KittiConverter(root), tmp_path / "out", num_workers=1)
     (record,) = load_release(tmp_path / "out")
     assert record["labels"]["det_vehicle_sign"]["categories"] == ["vehicle"]

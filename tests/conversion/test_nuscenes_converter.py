@@ -155,6 +155,7 @@ def test_chosen_scenes_and_the_test_split(root, tmp_path):
         ("sample_data", lambda rows: rows[0].update(ego_pose_token="gone"), r"a row of a nuScenes table(.|\n)*ego_pose.json"),
         ("sample", lambda rows: rows[0].update(scene_token="gone"), r"a row of a nuScenes table is missing(.|\n)*scene.json"),
         ("ego_pose", lambda rows: rows[0].update(rotation=[2, 0, 0, 0]), r"not a pose(.|\n)*sample.json \(s1\)"),
+        ("sample_annotation", lambda rows: rows[0].update(size=[1, "2", 3]), r"a malformed box(.|\n)*token box"),
         ("sample_annotation", lambda rows: rows[0].update(size=[1, 2]), r"a malformed box(.|\n)*token box(.|\n)*3 \+ 3 \+ 4"),
     ],
 )
