@@ -59,7 +59,7 @@ DEMOS = {
         sample="data/lidar_sample",
         config="projects/god/configs/multi_task_demo.py",
         work_dir="work_dirs/god/multi_task_demo",
-        unseen="streets and sensors that the training never saw",
+        unseen="other streets than those of the training",
         baseline="height rule",
         results=(
             ("IoU of obstacle cells", "god_base/IoU", "god_base/height_rule/IoU"),
