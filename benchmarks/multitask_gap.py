@@ -9,8 +9,8 @@ iterations as give the task the same number of labelled samples (so the single-t
 else is equal: network, loader, augmentation, schedule in proportion, EMA. Bound: a mean gap of 3 points, with ``--each`` the
 gap of every task.
 
-What is compared: AP50 over the classes of a detection task, mIoU of a semantic or lane task, IoU of an obstacle grid, all on
-the config's validation release. Finished trainings are kept in ``--work-dir`` and not repeated.
+What is compared: AP50 over the classes of a detection task, mIoU of a semantic or lane task, IoU of an obstacle grid at a
+threshold of 0.5, all on the config's validation release. Finished trainings are kept in ``--work-dir`` and not repeated.
 """
 
 from __future__ import annotations
@@ -92,6 +92,9 @@ def narrow(cfg: Config, training: Training) -> Config:
     cfg.randomness.seed = training.seed
     tasks = [task_of(cfg, branch) for branch in training.branches]
     cfg.model.branches = {branch: cfg.model.branches[branch] for branch in training.branches}
+    for branch in cfg.model.branches.values():
+        # Chosen for the network of all branches: another may be as sure at other places.
+        branch.head.pop("threshold", None)
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         loader.dataset.data_release.tasks = tasks
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator):

@@ -9,8 +9,6 @@ with read_base():
 tasks = ["god_base", "drivable_2cls", "drivable_multi"]
 # Chosen by `projects/god/tools/thresholds.py` on the validation sweeps.
 model["branches"]["god"]["head"].update(threshold=0.8)
-# As it was measured, before the default became 0.4.
-model["branches"]["drivable_multi"].update(loss_weight=1.0)
 train_dataloader = train_loader(tasks, batch_size=4, load_threads=1)
 val_dataloader = test_dataloader = eval_loader(tasks, load_threads=1)
 solver = [

@@ -98,12 +98,11 @@ class EncoderGraph:
 
     def _linear_relu(self, builder: GraphBuilder, features: Sequence[str]) -> str:
         """Multiply and add feature by feature, (N, C): what comes out does not depend on where a point stands."""
-        linear = self.encoder.linear
         total = ""
-        for weight_C, feature in zip(_array(linear.weight).T, features, strict=True):
+        for weight_C, feature in zip(_array(self.encoder.weight).T, features, strict=True):
             product = builder.node("Mul", [feature, builder.constant(weight_C[None])])
             total = builder.node("Add", [total, product]) if total else product
-        return builder.node("Relu", [builder.node("Add", [total, builder.constant(_array(linear.bias)[None])])])
+        return builder.node("Relu", [builder.node("Add", [total, builder.constant(_array(self.encoder.linear.bias)[None])])])
 
     def _fold(self, builder: GraphBuilder, cells: str, channels: int) -> str:
         """Leave the points outside out, and bring f * f cells into channels as ``pixel_unshuffle`` does."""

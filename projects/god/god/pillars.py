@@ -22,7 +22,10 @@ from admlops.errors import ModelError
 from god.geometry import BevGrid
 from god.registry import MODELS
 
-NUM_FEATURES = 7
+SCALES = (0.5, 0.5, 1.0, 0.25, 0.125, 0.125, 0.5)
+"""By what each feature is divided, so that what tells an obstacle from the ground is about 1 in each: offsets from the cell's
+centre in cells, z, z above ground, z above the lowest point and the range of the cell in m, intensity. In metres beside a z of
+-1.7, weights for the decimetres between ground and debris took several times as long to learn."""
 EMPTY_M = 1e4
 """Lowest point of a cell without points: above all that a grid holds, so that no minimum takes it."""
 
@@ -167,7 +170,10 @@ class MinMaxPillarEncoder(nn.Module):
         self.block = max(1, round(ground_block_m / self.grid.cell_m))
         self._require_whole(self.grid)
         self.out_channels = channels * fold * fold
-        self.linear = nn.Linear(NUM_FEATURES, channels)
+        self.linear = nn.Linear(len(SCALES), channels)
+        cell_m = self.grid.cell_m
+        self.scales_F: Tensor
+        self.register_buffer("scales_F", torch.tensor(SCALES) * torch.tensor([cell_m] * 2 + [1.0] * 5), persistent=False)
         x_centres_m, y_centres_m = _centres(self.grid)
         self.x_centres_m: Tensor
         self.y_centres_m: Tensor
@@ -208,8 +214,13 @@ class MinMaxPillarEncoder(nn.Module):
             lowest_m, highest_m = cell_heights(points_M4[:, 2], cell, num_cells)
             ground_m = coarse_ground(lowest_m, grid.shape, self.block)
             features_FM = point_features(points_M4, cell, lowest_m, highest_m, ground_m, centres_m)
-            values_CM = linear_relu(features_FM, self.linear.weight, self.linear.bias)
+            values_CM = linear_relu(features_FM, self.weight, self.linear.bias)
             return canvas_of(values_CM, cell, num_cells, grid.shape, self.fold)
+
+    @property
+    def weight(self) -> Tensor:
+        """(C, 7) weights of the features as they are, in m: the learned ones over ``SCALES``; what exports hold."""
+        return self.linear.weight / self.scales_F
 
 
 def _centres(grid: BevGrid, device: torch.device | None = None) -> tuple[Tensor, Tensor]:

@@ -63,8 +63,9 @@ def test_no_point_gives_zeros_and_one_point_one_place():
     assert none.shape == (1, 16, 32, 64)
     assert not none.any()
     one = encoder(torch.tensor([[0.05, 0.07, -0.5, 0.25]]), torch.tensor([16 * 64 + 32]))
-    # The centre is (0.1, 0.1); the point is its own ground, lowest and highest.
-    features = torch.tensor([-0.05, -0.03, -0.5, 0.0, 0.0, 0.0, 0.25])
+    # The centre is (0.1, 0.1), from where offsets count in half cells, as intensity in halves; the point is its own ground,
+    # lowest and highest.
+    features = torch.tensor([-0.5, -0.3, -0.5, 0.0, 0.0, 0.0, 0.5])
     assert torch.allclose(one[0, :, 16, 32], torch.relu(encoder.linear(features)), atol=1e-6)
     one[0, :, 16, 32] = 0
     assert not one.any()
@@ -131,7 +132,7 @@ def test_the_linear_layer_learns_what_autograd_says_of_a_matrix_product():
     lowest, highest = cell_heights(points[:, 2], cell, GRID.num_cells)
     ground = coarse_ground(lowest, GRID.shape, encoder.block)
     features = point_features(points, cell, lowest, highest, ground, (encoder.x_centres_m, encoder.y_centres_m))
-    values = torch.relu(encoder.linear(features.T))
+    values = torch.relu(encoder.linear(features.T / encoder.scales_F))
     best = torch.stack([values[cell == place].amax(dim=0) for place in cell.unique() if place < GRID.num_cells])
     best.square().sum().backward()
     assert torch.allclose(own, encoder.linear.weight.grad, rtol=1e-4, atol=1e-4)
