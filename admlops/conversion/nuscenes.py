@@ -78,7 +78,7 @@ class NuScenesConverter(Converter):
     infos: Path | None = None
 
     name: ClassVar[str] = "nuscenes"
-    revision: ClassVar[int] = 1
+    revision: ClassVar[int] = 2
     tasks: ClassVar[tuple[str, ...]] = tuple(LIDAR_TASKS)
     splits: ClassVar[tuple[str, ...]] = ("v1.0-trainval", "v1.0-mini", "v1.0-test")
 
@@ -122,7 +122,7 @@ class NuScenesConverter(Converter):
             path = writer.reference(files["labels"], f"labels/{frame.sample_id}.bin")
             labels = {task: {"point_labels": path, "taxonomy": TAXONOMY} for task in self.tasks}
             labels["drivable_multi"]["category_sets"] = DRIVEABLE_SET
-        elif self.split == "v1.0-test":
+        elif self.split == "v1.0-test" or notes["boxes"] is None:
             writer.tally.refuse("sweep without labels: every task unknown")
         else:
             names = [name for name, _ in notes["boxes"]]
@@ -175,7 +175,7 @@ class NuScenesConverter(Converter):
                 raise ConversionError(
                     "a malformed frame in mmdet3d's infos",
                     where=where,
-                    expected="lidar_points.lidar_path, timestamp, instances with bbox_3d and bbox_label_3d",
+                    expected="lidar_points.lidar_path, timestamp; of each of its instances bbox_3d, bbox_label_3d",
                     got=f"{type(error).__name__}: {error}",
                 ) from None
 
@@ -186,11 +186,13 @@ class NuScenesConverter(Converter):
             files["image"] = self._find(camera["img_path"], f"samples/{CAMERA}")
         if labels := info.get("pts_semantic_mask_path"):
             files["labels"] = self._find(labels, f"lidarseg/{self.split}")
-        # The first seven numbers: a velocity may follow.
-        boxes = [
-            (names.get(item["bbox_label_3d"], "other"), [float(value) for value in item["bbox_3d"][:7]])
-            for item in info.get("instances", [])
-        ]
+        boxes = None  # nobody looked; an empty list says that nothing is there
+        if "instances" in info:
+            # The first seven numbers: a velocity may follow.
+            boxes = [
+                (names.get(item["bbox_label_3d"], "other"), [float(value) for value in item["bbox_3d"][:7]])
+                for item in info["instances"]
+            ]
         name = _frame_name(lidar)
         attributes = {"scene": name.partition("__")[0], "timestamp_ns": round(float(info["timestamp"]) * 1e6) * 1000}
         if "token" in info:

@@ -212,6 +212,29 @@ def test_infos_of_mmdet3d(root, tmp_path):
     assert report["source_categories"] == {"car": 1, "other": 1}
 
 
+def test_infos_without_instances_are_no_true_negatives(root, tmp_path):
+    (frame,) = INFOS["data_list"]
+    nobody_looked = {key: frame[key] for key in ("timestamp", "lidar_points")}
+    nothing_is_there = nobody_looked | {"lidar_points": {"lidar_path": "c.pcd.bin"}, "instances": []}
+    (root / "infos.json").write_text(json.dumps(INFOS | {"data_list": [nobody_looked, nothing_is_there]}))
+    report = convert(root, tmp_path / "out", infos=Path("infos.json"))
+    assert {record["sample_id"]: record["labels"] for record in load_release(tmp_path / "out")} == {
+        "a": {},
+        "c": dict.fromkeys(["god_base", "god_hd"], {"boxes_3d": [], "categories": []}),
+    }
+    assert report["refused"] == {"sweep without labels: every task unknown": 1}
+    assert report["unknown_records"]["god_base"] == {"*": 1}
+    # lidarseg labels a frame without instances.
+    np.array([24, 17, 24], np.uint8).tofile(root / "labels.bin")
+    (root / "infos.json").write_text(
+        json.dumps(INFOS | {"data_list": [nobody_looked | {"pts_semantic_mask_path": "labels.bin"}]})
+    )
+    report = convert(root, tmp_path / "out2", infos=Path("infos.json"))
+    (record,) = load_release(tmp_path / "out2")
+    assert list(record["labels"]) == TASKS
+    assert report["refused"] == {}
+
+
 def test_broken_infos_are_named(root, tmp_path):
     def fails(content: str, match: str, name: str = "infos.json", **options) -> None:
         (root / name).write_text(content)
