@@ -171,9 +171,11 @@ class MinMaxPillarEncoder(nn.Module):
         self._require_whole(self.grid)
         self.out_channels = channels * fold * fold
         self.linear = nn.Linear(len(SCALES), channels)
-        cell_m = self.grid.cell_m
         self.scales_F: Tensor
-        self.register_buffer("scales_F", torch.tensor(SCALES) * torch.tensor([cell_m] * 2 + [1.0] * 5), persistent=False)
+        # Kept in checkpoints: weights mean nothing without them.
+        self.register_buffer("scales_F", torch.tensor(SCALES))
+        self.units_F: Tensor
+        self.register_buffer("units_F", torch.tensor([self.grid.cell_m] * 2 + [1.0] * (len(SCALES) - 2)), persistent=False)
         x_centres_m, y_centres_m = _centres(self.grid)
         self.x_centres_m: Tensor
         self.y_centres_m: Tensor
@@ -220,7 +222,7 @@ class MinMaxPillarEncoder(nn.Module):
     @property
     def weight(self) -> Tensor:
         """(C, 7) weights of the features as they are, in m: the learned ones over ``SCALES``; what exports hold."""
-        return self.linear.weight / self.scales_F
+        return self.linear.weight / (self.scales_F * self.units_F)
 
 
 def _centres(grid: BevGrid, device: torch.device | None = None) -> tuple[Tensor, Tensor]:

@@ -65,7 +65,7 @@ def test_points_become_integers_from_the_last_checkpoint_alone(config, done):
 def test_the_encoder_travels_beside_the_integers(done):
     trained, integers = (read_checkpoint(done / f"{name}-last.pth") for name in ("fusion-bn-c2", "int-inference"))
     floats = integers["float_state_dict"]
-    assert set(floats) == {"encoder.linear.weight", "encoder.linear.bias"}
+    assert set(floats) == {"encoder.linear.weight", "encoder.linear.bias", "encoder.scales_F"}
     assert all(torch.equal(value, trained["state_dict"][name]) for name, value in floats.items())
     assert not any(value.is_floating_point() for value in integers["state_dict"].values())
     assert lineage_path(done / "int-inference-last.pth").is_file()
@@ -75,6 +75,7 @@ def test_the_encoder_travels_beside_the_integers(done):
     "change",
     [
         lambda floats: floats.pop("encoder.linear.bias"),
+        lambda floats: floats.pop("encoder.scales_F"),
         lambda floats: floats.update({"encoder.linear.bias": torch.zeros(7)}),
         lambda floats: floats.update({"encoder.second.bias": torch.zeros(4)}),
     ],

@@ -132,7 +132,7 @@ def test_the_linear_layer_learns_what_autograd_says_of_a_matrix_product():
     lowest, highest = cell_heights(points[:, 2], cell, GRID.num_cells)
     ground = coarse_ground(lowest, GRID.shape, encoder.block)
     features = point_features(points, cell, lowest, highest, ground, (encoder.x_centres_m, encoder.y_centres_m))
-    values = torch.relu(encoder.linear(features.T / encoder.scales_F))
+    values = torch.relu(encoder.linear(features.T / (encoder.scales_F * encoder.units_F)))
     best = torch.stack([values[cell == place].amax(dim=0) for place in cell.unique() if place < GRID.num_cells])
     best.square().sum().backward()
     assert torch.allclose(own, encoder.linear.weight.grad, rtol=1e-4, atol=1e-4)
