@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -146,7 +146,7 @@ def deploy(
     path = default_path(checkpoint, backend, input_hw) if out is None else Path(out)
     lineage = derived_lineage("exported", {checkpoint: network.checkpoint}, path)
     contract = network.contract(export_geometry(cfg, input_hw), lineage, decoded=not raw_outputs)
-    return write_checked(network, contract, path, backend, camera_check(network, contract), began, target_has_vnni)
+    return write_checked(network, contract, path, backend, [camera_check(network, contract)], began, target_has_vnni)
 
 
 def write_checked(
@@ -154,7 +154,7 @@ def write_checked(
     contract: Contract,
     path: Path,
     backend: str,
-    check: Check,
+    checks: Sequence[Check],
     began: float,
     target_has_vnni: bool | None = None,
 ) -> Deployment:
@@ -165,7 +165,7 @@ def write_checked(
         contract: What it says of itself.
         path: The file.
         backend: Its runtime.
-        check: What it is asked.
+        checks: What it is asked; all encode alike.
         began: ``time.monotonic`` of the beginning.
         target_has_vnni: Whether the processor that shall run it has VNNI; None: it is this one.
 
@@ -178,8 +178,8 @@ def write_checked(
     """
     unchecked = path.with_name(f".{path.name}.unchecked")
     try:
-        export(network.graph, contract, unchecked, backend, encode=check.encode, target_has_vnni=target_has_vnni)
-        checked = check_export(network, contract, unchecked, backend, check, target_has_vnni)
+        export(network.graph, contract, unchecked, backend, encode=checks[0].encode, target_has_vnni=target_has_vnni)
+        checked = check_export(network, contract, unchecked, backend, checks, target_has_vnni)
         # A wrong description is worse than none.
         lineage_path(path).unlink(missing_ok=True)
         unchecked.replace(path)
@@ -211,7 +211,7 @@ def check_export(
     contract: Contract,
     path: Path,
     backend: str,
-    check: Check,
+    checks: Sequence[Check],
     target_has_vnni: bool | None = None,
 ) -> str:
     """Run a file, and compare it with what it was made of.
@@ -221,7 +221,7 @@ def check_export(
         contract: What it says of itself.
         path: The file.
         backend: Its runtime.
-        check: What it is asked.
+        checks: What it is asked; all encode alike.
         target_has_vnni: What the file was exported with.
 
     Returns:
@@ -231,19 +231,23 @@ def check_export(
         ExportError: The file computes something else, or cannot be run.
     """
     try:
-        outputs = open_backend(path, backend).run(check.given)
+        runner = open_backend(path, backend)
+        answers = [runner.run(check.given) for check in checks]
     except MachineError as error:
         return f"not run here: {error.what}" + (f". {error.got}" if backend == "tensorrt" else "")
-    raw = outputs if not contract.decoded else _raw_outputs(network, contract, backend, check, target_has_vnni)
-    for name, expected in check.expected.items():
-        _require_equal(name, expected.numpy(), raw[name], path, check.tolerance)
+    raw = answers if not contract.decoded else _raw_outputs(network, contract, backend, checks, target_has_vnni)
+    for check, found in zip(checks, raw, strict=True):
+        for name, expected in check.expected.items():
+            _require_equal(name, expected.numpy(), found[name], path, check.tolerance)
     said = "equal to the integer reference" if network.graph.quantized else "equal to PyTorch but for the order of sums"
-    if check.tolerance.share:
-        said += f", but for at most {check.tolerance.share:.1%} of the values"
+    if share := max(check.tolerance.share for check in checks):
+        said += f", but for at most {share:.1%} of the values"
+    number = len(checks[0].expected)
     if not contract.decoded:
-        return f"{len(raw)} raw outputs are {said}"
-    _require_same_predictions(network, contract, check.expected, outputs, path)
-    return f"{len(raw)} raw outputs are {said}; decoded in the graph they are what the heads decode"
+        return f"{number} raw outputs are {said}"
+    for check, outputs in zip(checks, answers, strict=True):
+        _require_same_predictions(network, contract, check.expected, outputs, path)
+    return f"{number} raw outputs are {said}; decoded in the graph they are what the heads decode"
 
 
 def camera_check(network: ExportableNetwork, contract: Contract) -> Check:
@@ -270,14 +274,15 @@ def _reference(network: ExportableNetwork, image_HW3: NDArray[np.uint8]) -> dict
 
 
 def _raw_outputs(
-    network: ExportableNetwork, contract: Contract, backend: str, check: Check, has_vnni: bool | None
-) -> dict[str, NDArray[Any]]:
+    network: ExportableNetwork, contract: Contract, backend: str, checks: Sequence[Check], has_vnni: bool | None
+) -> list[dict[str, NDArray[Any]]]:
     """Export once more without decoding, which leaves no raw output to look at."""
     with TemporaryDirectory(prefix="admlops-") as folder:
         bare = network.contract(contract.geometry, decoded=False)
         path = Path(folder) / "raw.onnx"
-        export(network.graph, bare, path, backend, encode=check.encode, target_has_vnni=has_vnni)
-        return open_backend(path, backend).run(check.given)
+        export(network.graph, bare, path, backend, encode=checks[0].encode, target_has_vnni=has_vnni)
+        runner = open_backend(path, backend)
+        return [runner.run(check.given) for check in checks]
 
 
 def _require_equal(name: str, expected: NDArray[Any], found: NDArray[Any], path: Path, tolerance: Tolerance) -> None:

@@ -23,7 +23,7 @@ from admlops.errors import ExportError, RecordError
 from admlops.quantization import IntegerNetwork, QuantSpec, calibrating, float_graph, integer_graph, prepare
 from admlops.structures import MultiTaskDataSample
 from god.encoder_graph import EncoderGraph
-from god.export import make_check, map_geometry
+from god.export import make_checks, map_geometry
 from god.geometry import BevGrid
 from god.heads import BevHead
 from god.predictor import BevPredictor
@@ -167,7 +167,7 @@ def test_every_file_is_what_it_was_made_of(request, files, runtime, name):
     net = request.getfixturevalue({"float": "floats", "int": "integers"}[name])
     for canvas in (False, True):
         path = files[name, runtime, canvas, True]
-        said = check_export(net, read_model(path).contract, path, runtime, make_check(net, net.detector, canvas=canvas), True)
+        said = check_export(net, read_model(path).contract, path, runtime, make_checks(net, net.detector, canvas=canvas), True)
         assert "what the heads decode" in said
 
 
@@ -297,11 +297,11 @@ def test_what_is_no_use_to_a_predictor_is_refused(files):
 
 def test_a_file_that_computes_something_else_gets_no_name(floats, files):
     path = files["float", "onnxruntime", False, False]
-    check = make_check(floats, floats.detector, canvas=False)
+    *_, check = make_checks(floats, floats.detector, canvas=False)
     wrong = {name: value + 0.001 for name, value in check.expected.items()}
     contract = read_model(path).contract
     with pytest.raises(ExportError, match="computes something else") as caught:
-        check_export(floats, contract, path, "onnxruntime", Check(check.given, wrong, Tolerance(1e-6), check.encode))
+        check_export(floats, contract, path, "onnxruntime", [Check(check.given, wrong, Tolerance(1e-6), check.encode)])
     assert "at most 1e-06 of the largest value" in str(caught.value)
 
 
