@@ -48,7 +48,9 @@ class PointCloud:
             points_N4[:, :3] = points[:, :3]
             points_N4[:, 2] -= np.float32(z_m)
             if points.shape[1] > 3:
-                points_N4[:, 3] = np.clip(points[:, 3].astype(np.float32) / np.float32(intensity_max), 0.0, 1.0)
+                intensity = points[:, 3].astype(np.float32) / np.float32(intensity_max)
+                # Clipped, an infinite value would pass for a bright point.
+                points_N4[:, 3] = np.where(np.isfinite(points[:, 3]), np.clip(intensity, 0.0, 1.0), intensity)
         return cls(points_N4, np.array([x_m, y_m, 0.0]))
 
     def __len__(self) -> int:

@@ -239,6 +239,16 @@ def test_what_is_not_finite_or_on_the_vehicle_is_dropped_and_counted(tmp_path):
         run(make_results(tmp_path, lidar), LoadPoints(), SanitizePoints(max_not_finite=0.25))
 
 
+def test_an_intensity_that_is_not_finite_is_not_clipped_to_one_that_is(tmp_path):
+    points = np.full((6, 4), 9.0)
+    points[:, 3] = [np.inf, 64.0, -np.inf, np.nan, 1e300, -1.0]
+    lidar = write_sweep(tmp_path, points, np.arange(6), dtype="float64", intensity_max=256)
+    results = run(make_results(tmp_path, lidar, god_base=RENDERED), LoadPoints(), LoadBevEvidence(), SanitizePoints())
+    assert results["point_counts"] == {"read": 6, "not_finite": 3, "ego": 0}
+    assert results["cloud"].points_N4[:, 3].tolist() == [0.25, 1.0, 0.0]
+    assert results["cloud"].fields["class sweep.label rendered"].tolist() == [1, 4, 5]
+
+
 def test_random_transforms_move_everything_together_and_repeat_themselves(tmp_path):
     points, labels = scene()
     lidar = write_sweep(tmp_path, points, labels, origin=(0.2, 0.1, 0))
