@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 from tqdm import tqdm
 
+from admlops import point_class, task_spec
 from admlops.errors import ConfigError
 
 STAMP = "rendered.json"
@@ -25,6 +26,8 @@ INDEX = "index.jsonl"
 
 _VERSION = "v1.0.0"
 _BUNDLE = "v1.0.0-20251017-100000"
+_LABEL_SOURCES = (Path(point_class.__file__), Path(task_spec.__file__))
+"""Define the classes whose numbers masks and point labels hold; both samples are rendered anew where either changes."""
 _LOGGER = logging.getLogger(__name__)
 Job = TypeVar("Job")
 
@@ -58,7 +61,7 @@ def render_or_keep(
 
 
 def hash_sources(folder: Path, *versions: str) -> str:
-    """Hash the Python files of a folder, and this one.
+    """Hash the Python files of a folder, this one, and those that define the classes of labels.
 
     Args:
         folder: A package; its subpackages do not count.
@@ -68,7 +71,7 @@ def hash_sources(folder: Path, *versions: str) -> str:
         Hexadecimal digest.
     """
     digest = hashlib.sha256(" ".join(versions).encode())
-    for path in sorted({*folder.glob("*.py"), Path(__file__)}):
+    for path in sorted({*folder.glob("*.py"), Path(__file__), *_LABEL_SOURCES}):
         digest.update(path.name.encode() + path.read_bytes())
     return digest.hexdigest()
 

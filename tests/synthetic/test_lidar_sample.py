@@ -67,6 +67,16 @@ def test_a_finished_release_is_kept_and_another_seed_renders_anew(tmp_path: Path
     assert (tmp_path / "sample" / "train" / "joint" / "points" / "0000.bin").read_bytes() != points
 
 
+def test_a_class_of_another_number_renders_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tiny = {"num_train": 5, "num_val": 1, "num_workers": 1}
+    render_lidar_sample(tmp_path / "sample", **tiny)
+    read_bytes = Path.read_bytes
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "read_bytes", lambda path: read_bytes(path).replace(b"    MOVABLE = 6\n", b"    MOVABLE = 66\n"))
+        assert render_lidar_sample(tmp_path / "sample", **tiny).is_new
+    assert render_lidar_sample(tmp_path / "sample", **tiny).is_new
+
+
 def test_the_release_reads_as_any_other(release: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ADMLOPS_CACHE", str(tmp_path))
     for split, total in (("train", SIZE["num_train"]), ("val", SIZE["num_val"])):

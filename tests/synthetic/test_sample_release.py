@@ -67,6 +67,14 @@ def test_a_finished_release_is_kept(release: Path) -> None:
     assert {path: path.stat().st_mtime_ns for path in release.rglob("*")} == before
 
 
+def test_classes_in_another_order_render_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    digest = sample_release.renderer_digest()
+    read_bytes = Path.read_bytes
+    lines = b'                "pole": (153, 153, 153),\n', b'                "sign": (220, 220, 0),\n'
+    monkeypatch.setattr(Path, "read_bytes", lambda path: read_bytes(path).replace(b"".join(lines), b"".join(lines[::-1])))
+    assert sample_release.renderer_digest() != digest
+
+
 def test_records_hold_exactly_what_the_entry_promises(release: Path) -> None:
     for split, sources in (("train", TRAIN_SOURCES), ("val", VAL_SOURCES)):
         entries = read_entries(release / split)
