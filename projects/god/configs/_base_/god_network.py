@@ -56,11 +56,12 @@ window_side = 256
 fold = 2
 
 
-def god_branch(task="god_base", loss_weight=2.0):
+def god_branch(task="god_base", loss_weight=12.0):
     """Branch of the obstacle grid; of one name whatever the grid, so that weights move both ways.
 
-    Small obstacles weigh more, which raises all probabilities: ``tools/thresholds.py`` shows what a ``threshold`` of the head
-    above 0.5 finds and makes up.
+    Its loss is soon small, and drivable branches pulled ten times as hard on the trunk as it did: hence the weight. Small
+    obstacles weigh more, which raises all probabilities: ``tools/thresholds.py`` shows what a ``threshold`` of the head above
+    0.5 finds and makes up.
     """
     return dict(god=dict(task=task, loss_weight=loss_weight, head=dict(type=BevHead, fold=fold)))
 
