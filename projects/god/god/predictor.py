@@ -21,6 +21,8 @@ from god.geometry import BevGrid
 from god.point_cloud import PointCloud
 from god.transforms import SanitizePoints
 
+_WHERE = "the call of a BevPredictor"
+
 
 @dataclass(frozen=True, eq=False)
 class BevPrediction:
@@ -89,23 +91,27 @@ class BevPredictor:
         return tuple(branch.spec.task for branch in self.contract.branches)
 
     def __call__(
-        self, points: npt.NDArray[np.floating[Any]], origin: Sequence[float] = (0.0, 0.0, 0.0), intensity_max: float = 1.0
+        self,
+        points: npt.NDArray[np.floating[Any]],
+        origin: Sequence[float] | npt.NDArray[np.number[Any]] = (0.0, 0.0, 0.0),
+        intensity_max: float = 1.0,
     ) -> BevPrediction:
         """Predict on a sweep.
 
         Args:
             points: (N, 3 or more) x, y, z in m and, where it is known, intensity, as a record's ``lidar`` describes them.
-            origin: The sensor in the points' frame, m.
+            origin: The sensor in the points' frame: x, y, z in m.
             intensity_max: Intensity that the network shall see as 1.
 
         Returns:
             The prediction.
 
         Raises:
-            RecordError: The array holds no points, or too many of them are not finite.
+            RecordError: ``points`` holds none, too many of them are not finite, ``origin`` is not a place, or ``intensity_max``
+                not a scale.
         """
         _require_points(points)
-        cloud = PointCloud.of_array(points, origin, intensity_max)
+        cloud = PointCloud.of_array(points, _read_origin(origin), _read_scale(intensity_max))
         given = {"cloud": cloud, "record_where": None, "lidar_path": "the array", "point_counts": {"read": len(cloud)}}
         results: dict[str, Any] = self._sanitize(given)
         kept: PointCloud = results["cloud"]
@@ -117,8 +123,53 @@ class BevPredictor:
         return BevPrediction(found.masks, {**results["point_counts"], "out_of_range": outside})
 
 
-def _require_points(points: npt.NDArray[np.floating[Any]]) -> None:
-    if points.ndim != 2 or points.shape[1] < 3 or not np.issubdtype(points.dtype, np.floating):
+def _require_points(points: object) -> None:
+    if not isinstance(points, np.ndarray):
+        got = type(points).__name__
+    elif points.ndim != 2 or points.shape[1] < 3 or not np.issubdtype(points.dtype, np.floating):
+        got = f"{points.dtype} of shape {points.shape}"
+    else:
+        return
+    raise RecordError(
+        "points: an array holds no points",
+        where=_WHERE,
+        expected="a numpy array of floats of shape (N, 3 or more)",
+        got=got,
+        remedy="np.asarray(points, dtype=np.float32) makes one of a list or of a tensor on the CPU",
+    )
+
+
+def _read_origin(origin: object) -> list[float]:
+    values = _numbers_of(origin)
+    if values.shape != (3,) or not np.isfinite(values).all():
         raise RecordError(
-            "an array holds no points", expected="floats of shape (N, 3 or more)", got=f"{points.dtype} of shape {points.shape}"
+            "origin: not a place",
+            where=_WHERE,
+            expected="three finite numbers",
+            got=repr(origin),
+            remedy="give x, y, z of the sensor in the points' frame, in m",
         )
+    origin_m: list[float] = values.tolist()
+    return origin_m
+
+
+def _read_scale(intensity_max: object) -> float:
+    values = _numbers_of(intensity_max)
+    if values.shape != () or not 0 < values < np.inf:
+        raise RecordError(
+            "intensity_max: not a scale",
+            where=_WHERE,
+            expected="a finite number above 0",
+            got=repr(intensity_max),
+            remedy="give the largest intensity that the sensor writes, such as 255, or 1 where it writes 0 to 1",
+        )
+    return float(values)
+
+
+def _numbers_of(value: object) -> npt.NDArray[np.float64]:
+    """Read a number, or a sequence or array of them; a single NaN in place of anything else."""
+    try:
+        values = np.asarray(value)
+    except (TypeError, ValueError):  # rows of several lengths, or a tensor that lies elsewhere
+        values = np.array(None)
+    return values.astype(np.float64) if values.dtype.kind in "iuf" else np.array(np.nan)

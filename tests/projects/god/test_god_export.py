@@ -288,11 +288,56 @@ def test_what_is_no_use_to_a_predictor_is_refused(files):
     with pytest.raises(ExportError, match="written for another runtime"):
         BevPredictor(files["int", "onnxruntime", False, True], backend="openvino")
     predictor = BevPredictor(files["float", "onnxruntime", False, True])
-    for broken in (np.zeros((5, 2), np.float32), np.zeros((5, 4), np.int16), np.zeros(4)):
-        with pytest.raises(RecordError, match="holds no points"):
-            predictor(broken)
     with pytest.raises(RecordError, match="not finite"):
         predictor(np.full((5, 4), np.nan))
+
+
+NO_POINTS, NO_PLACE, NO_SCALE = "points: an array holds no points", "origin: not a place", "intensity_max: not a scale"
+
+
+@pytest.mark.parametrize(
+    ("what", "given", "got"),
+    [
+        (NO_POINTS, {"points": np.zeros((5, 2), np.float32)}, r"float32 of shape \(5, 2\)"),
+        (NO_POINTS, {"points": np.zeros((5, 4), np.int16)}, r"int16 of shape \(5, 4\)"),
+        (NO_POINTS, {"points": np.zeros(4)}, r"float64 of shape \(4,\)"),
+        (NO_POINTS, {"points": [[5.0, 0.0, 0.0, 0.0]]}, "list"),
+        (NO_POINTS, {"points": torch.zeros(5, 4)}, "Tensor"),
+        (NO_POINTS, {"points": None}, "NoneType"),
+        (NO_PLACE, {"origin": (np.nan, 0, 0)}, r"\(nan, 0, 0\)"),
+        (NO_PLACE, {"origin": [0, 0, -np.inf]}, r"\[0, 0, -inf\]"),
+        (NO_PLACE, {"origin": (0, 0)}, r"\(0, 0\)"),
+        (NO_PLACE, {"origin": np.eye(4)}, "array"),
+        (NO_PLACE, {"origin": ((0, 0), 0, 0)}, r"\(\(0, 0\), 0, 0\)"),
+        (NO_PLACE, {"origin": 1.8}, r"1\.8"),
+        (NO_PLACE, {"origin": "0 0 0"}, "'0 0 0'"),
+        (NO_PLACE, {"origin": ("0", "0", "0")}, r"\('0', '0', '0'\)"),
+        (NO_PLACE, {"origin": None}, "None"),
+        (NO_SCALE, {"intensity_max": 0}, "0"),
+        (NO_SCALE, {"intensity_max": -255}, "-255"),
+        (NO_SCALE, {"intensity_max": np.inf}, "inf"),
+        (NO_SCALE, {"intensity_max": np.nan}, "nan"),
+        (NO_SCALE, {"intensity_max": "255"}, "'255'"),
+        (NO_SCALE, {"intensity_max": (1, 2)}, r"\(1, 2\)"),
+        (NO_SCALE, {"intensity_max": None}, "None"),
+    ],
+)  # fmt: skip
+def test_a_call_of_the_predictor_that_makes_no_sense_is_refused(files, what, given, got):
+    predictor = BevPredictor(files["float", "onnxruntime", False, True])
+    with pytest.raises(RecordError, match=f"(?s)^{what}\n  where: .*call.*  expected: .*  got: +{got}.*  try: "):
+        predictor(**{"points": np.full((5, 4), 2.0), **given})
+
+
+def test_the_sensor_stands_in_any_container(files):
+    predictor = BevPredictor(files["float", "onnxruntime", False, True])
+    points = points_of(2000)["points"] + np.float32(1)
+    expected = predictor(points, (1, 1, 1), 2)
+    places = ([1, 1, 1], np.ones(3, np.float32), np.ones(3, int), torch.ones(3))
+    for origin, scale in zip(places, (2.0, np.float32(2), np.int8(2), torch.tensor(2)), strict=True):
+        found = predictor(points, origin, scale)
+        assert found.point_counts == expected.point_counts
+        for name, segmented in found.masks.items():
+            assert np.array_equal(segmented.mask, expected.masks[name].mask)
 
 
 def test_a_file_that_computes_something_else_gets_no_name(floats, files):
