@@ -10,7 +10,9 @@ import pytest
 import shapely.affinity
 import torch
 from mmcv.ops import DynamicScatter
+from mmdet3d.registry import MODELS
 from mmdet3d.structures import LiDARInstance3DBoxes
+from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from admlops.datasets import ReleaseDataset
@@ -19,6 +21,7 @@ from admlops.engine.rungs import read_exportable
 from admlops.engine.test import run_test
 from admlops.engine.train import train
 from admlops.errors import ConfigError, MachineError, RecordError
+from admlops.registry import DATASETS
 from god.transforms import LoadPoints, SanitizePoints
 from god.zoo import BevBoxMetric, OperatorHook, ToMmdet3d
 
@@ -347,16 +350,40 @@ def test_default_work_dir_is_the_plug_ins():
     assert load_config(CONFIG).work_dir == "work_dirs/god/zoo_pointpillars"
 
 
-@pytest.mark.skipif(not os.environ.get("ADMLOPS_REAL_DATA"), reason="ADMLOPS_REAL_DATA is not set")
-def test_boxes_of_real_frames_hold_points(tmp_path):
+@pytest.fixture(scope="module")
+def kitti(tmp_path_factory):
+    """Convert the real frames of KITTI."""
+    if not os.environ.get("ADMLOPS_REAL_DATA"):
+        pytest.skip("ADMLOPS_REAL_DATA is not set")
     from admlops.conversion import CONVERTERS, convert_source
+
+    root = tmp_path_factory.mktemp("real") / "kitti"
+    convert_source(CONVERTERS["kitti"](Path(os.environ["ADMLOPS_REAL_DATA"]) / "kitti"), root, num_workers=1)
+    return root
+
+
+def test_boxes_of_real_frames_hold_points(kitti):
     from god.transforms.load_bev_evidence import find_in_boxes
 
-    convert_source(CONVERTERS["kitti"](Path(os.environ["ADMLOPS_REAL_DATA"]) / "kitti"), tmp_path / "kitti", num_workers=1)
     pipeline = [LoadPoints(), SanitizePoints(), ToMmdet3d("det3d")]
-    data = ReleaseDataset(data_release={"root": str(tmp_path / "kitti")}, tasks=[DET3D], pipeline=pipeline)
+    data = ReleaseDataset(data_release={"root": str(kitti)}, tasks=[DET3D], pipeline=pipeline)
     results = data[0]
     boxes = torch.cat([results["gt_bboxes_3d"].gravity_center, results["gt_bboxes_3d"].tensor[:, 3:]], dim=1)
     assert [CLASSES[i] for i in results["gt_labels_3d"]] == ["pedestrian"]
     inside = find_in_boxes(results["points"].tensor.numpy(), boxes.numpy().astype(float), np.zeros(1, dtype=bool))
     assert np.count_nonzero(inside) > 100
+
+
+def test_the_model_of_the_config_has_a_loss_on_a_real_frame(kitti):
+    config = load_config(CONFIG, {"train_dataloader.dataset.data_release.root": str(kitti)})
+    sample = DATASETS.build(config.train_dataloader.dataset)[0]
+    torch.manual_seed(0)
+    network = MODELS.build(config.model)
+    network.init_weights()
+    batch = network.data_preprocessor(pseudo_collate([sample]), training=True)
+    with torch.no_grad():
+        _, losses = network.parse_losses(network(**batch, mode="loss"))
+    assert {"loss_cls", "loss_bbox", "loss_dir"} <= losses.keys()
+    assert all(bool(torch.isfinite(value)) for value in losses.values())
+    # Without an anchor on the pedestrian it would be 0.
+    assert losses["loss_bbox"] > 0
