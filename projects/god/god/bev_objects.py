@@ -11,10 +11,12 @@ import numpy.typing as npt
 from admlops.datasets.task_annotation import SegmentationAnnotation
 from god.rasterize import LabelledSweep, Mask
 
-FULL_WEIGHT_CELLS = 20
-"""Obstacles of as many cells or more weigh 1 a cell, smaller ones the more the smaller they are."""
+FULL_WEIGHT_M2 = 0.8
+"""Obstacles of as large an area or more weigh 1 a cell, smaller ones the more the smaller they are."""
 
 MAX_WEIGHT = 10.0
+
+_AREA_CELL_M = 0.2
 
 Ints = npt.NDArray[np.int64]
 
@@ -50,20 +52,28 @@ class BevAnnotation(SegmentationAnnotation):
     objects: ObjectTable | None = None
 
 
-def weigh_obstacles(mask: Mask) -> npt.NDArray[np.float32]:
-    """Weigh the cells of small obstacles more: ``clip(20 / cells of the 8-connected component, 1, 10)``.
+def weigh_obstacles(mask: Mask, cell_m: float) -> npt.NDArray[np.float32]:
+    """Weigh the cells of small obstacles more: ``clip(0.8 m^2 / area of the 8-connected component, 1, 10)``.
+
+    Components and their areas are those in cells of 0.2 m, of which several finer ones make up one: a sweep hits the sides of
+    a thing, in cells of 5 cm a line with gaps. So it weighs the same whatever the grid.
 
     Args:
         mask: (rows, cols), 1 = obstacle.
+        cell_m: Side of a cell, m.
 
     Returns:
         (rows, cols) float32, 1 elsewhere.
     """
-    _, component, stats, _ = cv2.connectedComponentsWithStats((mask == 1).astype(np.uint8), connectivity=8)
-    weights = np.clip(FULL_WEIGHT_CELLS / stats[:, cv2.CC_STAT_AREA], 1.0, MAX_WEIGHT).astype(np.float32)
-    weights[0] = 1.0
-    weight: npt.NDArray[np.float32] = weights[component]
-    return weight
+    fold = max(1, round(_AREA_CELL_M / cell_m))
+    rows, cols = mask.shape
+    whole = np.pad(mask == 1, ((0, -rows % fold), (0, -cols % fold)))
+    coarse = whole.reshape(whole.shape[0] // fold, fold, -1, fold).any(axis=(1, 3))
+    _, component, stats, _ = cv2.connectedComponentsWithStats(coarse.astype(np.uint8), connectivity=8)
+    area_m2 = stats[1:, cv2.CC_STAT_AREA] * (fold * cell_m) ** 2
+    weights = np.append(1.0, np.clip(FULL_WEIGHT_M2 / area_m2, 1.0, MAX_WEIGHT)).astype(np.float32)
+    weight = weights[component].repeat(fold, axis=0).repeat(fold, axis=1)[:rows, :cols]
+    return np.where(mask == 1, weight, np.float32(1.0))
 
 
 def list_objects(

@@ -233,9 +233,32 @@ def test_small_obstacles_weigh_more():
     mask[6, 9] = 1  # touches by a corner: 20 / 5 = 4
     mask[10:15, 10:15] = 1  # 25 cells
     mask[0, 1] = 0
-    weight = weigh_obstacles(mask)
+    weight = weigh_obstacles(mask, cell_m=0.2)
     assert weight.dtype == np.float32
     assert (weight[0, 0], weight[5, 5], weight[6, 9], weight[12, 12], weight[0, 1], weight[19, 0]) == (10, 4, 4, 1, 1, 1)
+
+
+@pytest.mark.parametrize("num_cells", range(1, 23))
+def test_cells_of_20_cm_weigh_20_over_their_number(num_cells):
+    mask = np.zeros((3, 24), dtype=np.uint8)
+    mask[1, 1 : 1 + num_cells] = 1
+    assert weigh_obstacles(mask, cell_m=0.2)[1, 1] == np.float32(np.clip(20 / num_cells, 1, 10))
+
+
+def test_a_thing_weighs_the_same_in_cells_of_5_cm():
+    mask = np.full((18, 26), 255, dtype=np.uint8)  # its last cells make up no whole one of 20 cm
+    mask[0:8, 0:8] = 1  # 40 cm x 40 cm, all of it: as four cells of 20 cm, 0.8 / 0.16
+    mask[12:16, 4] = mask[15, 4:12] = 1  # two sides, 20 and 40 cm: as two cells
+    mask[2, [16, 20, 25]] = 1  # a line with gaps: as three cells
+    mask[17, 25] = 0
+    weight = weigh_obstacles(mask, cell_m=0.05)
+    assert (weight[0, 0], weight[7, 7], weight[12, 4], weight[15, 11]) == (5, 5, 10, 10)
+    assert (weight[2, [16, 20, 25]] == np.float32(20 / 3)).all()
+    assert (weight[mask != 1] == 1).all()
+    coarse = np.random.default_rng(0).integers(0, 2, (40, 50), dtype=np.uint8)
+    fine = np.ones((4, 4), dtype=np.uint8)
+    expected = np.kron(weigh_obstacles(coarse, cell_m=0.2), fine)
+    assert np.array_equal(weigh_obstacles(np.kron(coarse, fine), cell_m=0.05), expected)
 
 
 def test_the_table_of_objects():

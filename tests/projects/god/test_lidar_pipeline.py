@@ -349,6 +349,18 @@ def test_packed_samples(tmp_path):
     assert "weight" not in gt.sem_seg
 
 
+@pytest.mark.parametrize("cell_m", [0.2, 0.05])
+def test_one_metre_of_a_wall_weighs_as_five_cells_of_20_cm(tmp_path, cell_m):
+    array = np.array(floor() + [put(1.01, y, 0.5, P.STATIC)[0] for y in np.arange(0.025, 1.0, 0.05)])
+    points = np.column_stack([array[:, :3], np.zeros(len(array))]).astype(np.float32)
+    results = make_results(tmp_path, write_sweep(tmp_path, points, array[:, 3]), god_base=RENDERED)
+    num = round(8 / cell_m)
+    rasterize = RasterizeBevLabels(FIELDS | {"cell_m": cell_m, "rows": num, "cols": num})
+    label = run(results, LoadPoints(), LoadBevEvidence(), SanitizePoints(0.5), rasterize)["labels"]["god_base"]
+    assert int((label.mask == 1).sum()) == round(1 / cell_m)
+    assert np.unique(label.weight[label.mask == 1]).tolist() == [4.0]
+
+
 def test_a_release_of_sweeps(tmp_path):
     points, labels = scene()
     lidar = write_sweep(tmp_path, points, labels)

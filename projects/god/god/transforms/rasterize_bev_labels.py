@@ -90,7 +90,7 @@ class RasterizeBevLabels:
         if evidence.rule is not BevRule.OBSTACLES:
             return annotation
         if self.frame == "input":
-            return replace(annotation, weight=weigh_obstacles(mask))
+            return replace(annotation, weight=weigh_obstacles(mask, self.grid.cell_m))
         instance = cloud.fields[evidence.instance_field]
         return replace(
             annotation, objects=list_objects(sweep, mask, instance, evidence.size_of_instance, evidence.has_instances)
