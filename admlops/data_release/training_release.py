@@ -16,6 +16,10 @@ from admlops.data_release.locate import Located, Origin, locate
 from admlops.data_release.schema import FILE_OF_KIND, Kind, ReleaseEntry, ReleaseMeta, TrainingDataset
 from admlops.data_release.storage import DataPath, RemotePath, is_url, path_of, stat_object
 from admlops.errors import DataReleaseError, nearest
+from admlops.task_spec import TASKS
+
+_LACKS_TASK = "leave it out of data_release.tasks; where records label it, add it to the release's meta.tasks and task_tags"
+"""What to do about a task that is spelt right: another name would be another task."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +187,7 @@ class TrainingRelease:
                 where=self.where,
                 expected=f"some of {', '.join(sorted(self.tasks))}",
                 got=", ".join(unknown),
-                remedy=nearest(unknown[0], self.tasks),
+                remedy=_LACKS_TASK if unknown[0] in TASKS else nearest(unknown[0], self.tasks),
                 code="E301",
             )
         raise DataReleaseError(

@@ -47,6 +47,9 @@ def test_entry_without_tags_serves_the_releases_tasks_else_all(release_dir, docu
 def test_unknown_task_and_empty_selection(release_dir, document):
     with raises("E301", "did you mean 'seg_lane'"):
         open_release(root=release_dir).select(["det_person", "seg_lame"])
+    # Known, but not to this release: the nearest name is another task.
+    with raises("E301", "leave it out of data_release.tasks; where records label it, add it to the release's meta.tasks"):
+        open_release(root=release_dir).select(["det_person", "seg_default"])
     with raises("E302"):
         open_release(root=release_dir).select([])
     document["dataset_index"][1]["task_tags"] = ["det_person"]
