@@ -12,6 +12,8 @@ import yaml
 
 from admlops.data_release import names
 from admlops.data_release.git_repository import GitRepository
+from admlops.data_release.problem import errors_of
+from admlops.data_release.repository.check import check_release
 from admlops.data_release.repository.commit_on_branch import commit_on_branch
 from admlops.data_release.repository.history import (
     NO_OBJECT,
@@ -36,6 +38,7 @@ class TaskAddOutcome:
         commit: Where the branch begins.
         base: What it was begun from.
         registered_on: Branches whose ``data_release.yaml`` has the task now.
+        refused_by: Rules that keep the branch from being pushed as it begins, such as E204: no entry serves the task yet.
     """
 
     task: str
@@ -43,6 +46,7 @@ class TaskAddOutcome:
     commit: str
     base: str
     registered_on: tuple[str, ...]
+    refused_by: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give JSON values."""
@@ -50,11 +54,15 @@ class TaskAddOutcome:
 
     def to_text(self) -> str:
         """Lay it out for a terminal."""
+        pushed = [name for name in self.registered_on if name != self.branch or not self.refused_by]
         lines = [
             f"{self.task}  registered on {', '.join(self.registered_on)}",
             f"  {self.branch} begins at {self.commit[:12]}, from {self.base}",
-            f"  next  git push origin {' '.join(self.registered_on)}",
+            *([f"  next  git push origin {' '.join(pushed)}"] if pushed else []),
         ]
+        if self.refused_by:
+            entries = f"list entries of {self.task} on {self.branch}"
+            lines.append(f"  then  {entries}: as it begins, {', '.join(self.refused_by)} keeps it from being pushed")
         return "\n".join(lines)
 
 
@@ -133,7 +141,9 @@ def task_add(
     # Where nothing had to be registered there was no commit to make the branch with.
     if find_commit(repository, f"refs/heads/{branch}") is None:
         repository.run("update-ref", "-m", f"admlops data task add {task}", f"refs/heads/{branch}", begin, NO_OBJECT)
-    return TaskAddOutcome(task, branch, begin, start.name, (*((trunk.name,) if trunk else ()), branch))
+    errors = errors_of(check_release(repository, begin, branch=branch))
+    refused_by = tuple(dict.fromkeys(problem.code for problem in errors))
+    return TaskAddOutcome(task, branch, begin, start.name, (*((trunk.name,) if trunk else ()), branch), refused_by)
 
 
 def with_task(content: bytes, task: str, entry: TaskEntry, where: str) -> bytes:

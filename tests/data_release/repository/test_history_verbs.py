@@ -189,6 +189,16 @@ class TestTaskAdd:
         assert "god_hd" in git(ada, "show", "master/god_hd:data_release.yaml")
         assert tag(ada, "god_hd/v1.0.0").tag.commit == outcome.commit
 
+    def test_what_to_push_next(self, ada):
+        put(ada, "main", release([{"name": "example", "obs_path": "", "status": "pending"}], ["god_base"]))
+        assert (
+            "next  git push origin main master/lanes"
+            in task_add(ada, "lanes", display_name="Lanes", allowed_tags=["lanes", "god_base"]).to_text()
+        )
+        outcome = task_add(ada, "god_hd", display_name="GOD-HD")
+        assert outcome.refused_by == ("E204",)
+        assert "  next  git push origin main\n  then  list entries of god_hd on master/god_hd" in outcome.to_text()
+
     def test_a_run_that_was_cut_short_is_finished(self, ada):
         task_add(ada, "god_hd", display_name="GOD-HD")
         git(ada, "update-ref", "-d", "refs/heads/master/god_hd")
