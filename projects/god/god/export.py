@@ -27,6 +27,7 @@ from admlops.quantization import IntegerNetwork
 from god.detector import GodNet
 from god.encoder_graph import CELL, INPUTS, POINTS, EncoderGraph
 from god.geometry import BevGrid
+from god.trained_cells import require_trained_cells
 from god.transforms import SanitizePoints
 
 FLOAT_TOLERANCE = 1e-6
@@ -52,7 +53,7 @@ def export_god(
     """Export a checkpoint, run the file where its runtime is installed, and compare sweeps.
 
     Args:
-        config: Config file that it was trained with.
+        config: Config file that it was trained with; or one of other bounds, of the same cells and heights.
         checkpoint: Of the float step, of the last quantized one, or of the conversion; floats stay floats.
         backend: Runtime that shall run it.
         canvas: Begin with the canvas, in the opset of chips; else with ``points`` and ``cell``, the encoder in floats.
@@ -66,7 +67,8 @@ def export_god(
 
     Raises:
         ConfigError: The config cannot be used.
-        CheckpointError: The checkpoint is missing, does not fit, or is of a step that has nothing to export.
+        CheckpointError: The checkpoint is missing, does not fit, was trained on other cells, or is of a step that has nothing
+            to export.
         ExportError: The network is none of this project, or the runtime cannot run it, or computes something else.
         MachineError: The processor would saturate.
     """
@@ -82,6 +84,7 @@ def export_god(
             got=type(detector).__name__,
             remedy="export a camera network with tools/deploy.py",
         )
+    require_trained_cells(network.checkpoint, detector.encoder.grid, checkpoint)
     path = default_path(checkpoint, backend, canvas=canvas) if out is None else Path(out)
     geometry = map_geometry(network, detector, canvas=canvas, sanitize=_sanitizing(cfg))
     lineage = derived_lineage("exported", {checkpoint: network.checkpoint}, path)

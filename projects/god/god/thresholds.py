@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from mmengine.structures import PixelData
 
+from admlops.engine.checkpoint import read_checkpoint
 from admlops.engine.config import load_config
 from admlops.engine.config_check import type_name
 from admlops.engine.steps import build_network
@@ -17,7 +18,9 @@ from admlops.errors import CheckpointError, ConfigError
 from admlops.quantization import IntegerNetwork
 from admlops.registry import DATASETS
 from admlops.structures.multi_task_data_sample import TaskElements
+from god.geometry import BevGrid
 from god.metrics import BevGridMetric
+from god.trained_cells import require_trained_cells
 
 
 @dataclass(frozen=True)
@@ -50,7 +53,7 @@ def measure_thresholds(
 
     Raises:
         ConfigError: The config measures no obstacle grid, or cannot be used.
-        CheckpointError: The checkpoint is missing, does not fit, or holds integers.
+        CheckpointError: The checkpoint is missing, does not fit, was trained on other cells, or holds integers.
     """
     cfg = load_config(config, options)
     measured = [dict(metric) for metric in cfg.test_evaluator.metrics if type_name(metric) == BevGridMetric.__name__]
@@ -62,6 +65,7 @@ def measure_thresholds(
             got=", ".join(type_name(metric) for metric in cfg.test_evaluator.metrics),
         )
     task, grid = measured[0]["task"], measured[0]["grid"]
+    require_trained_cells(read_checkpoint(checkpoint), BevGrid.of_config(grid), checkpoint)
     metrics = {threshold: BevGridMetric(task, grid, baseline=False) for threshold in thresholds}
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     network: Any = build_network(cfg, checkpoint)

@@ -22,8 +22,10 @@ from admlops.errors import CheckpointError, ExportError
 from admlops.quantization import IntegerNetwork
 from admlops.registry import MODELS
 from god.export import export_god
+from god.geometry import BevGrid
 from god.predictor import BevPredictor
 from god.thresholds import measure_thresholds
+from god.trained_cells import trained_grid
 
 ROOT = Path(__file__).parents[3]
 
@@ -133,6 +135,63 @@ def test_a_threshold_of_a_head_holds_in_every_rung_and_stays_in_the_file(config,
 def test_thresholds_are_chosen_before_integers(config, done):
     with pytest.raises(CheckpointError, match=r"(?s)holds integers.*int-inference-last\.pth.*a step that trains"):
         measure_thresholds(config, done / "int-inference-last.pth", [0.5])
+
+
+def on_grid(**changed):
+    """Options that give a config another grid everywhere."""
+    parts = ("model.encoder.grid", "model.data_preprocessor.grid", "test_evaluator.metrics.0.grid")
+    return {part: {**GRID, **changed} for part in parts}
+
+
+@pytest.mark.parametrize("step", ["with-bn", "int-inference"])
+@pytest.mark.parametrize(
+    ("changed", "got"),
+    [({"cell_m": 0.4}, "cells of 0.4 m, heights from -4 to 3 m"), ({"z_max_m": 2.0}, "cells of 0.2 m, heights from -4 to 2 m")],
+)
+def test_a_network_is_not_exported_for_other_cells(config, done, tmp_path, step, changed, got):
+    with pytest.raises(CheckpointError) as caught:
+        export_god(config, done / f"{step}-last.pth", "onnxruntime", out=tmp_path / "god.onnx", options=on_grid(**changed))
+    error = caught.value
+    assert "other cells" in error.what
+    assert f"{step}-last.pth: model.encoder.grid" in error.where
+    assert error.expected == "cells of 0.2 m, heights from -4 to 3 m"
+    assert error.got.startswith(got)
+    assert "--load-from" in error.remedy
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_network_is_exported_for_other_bounds_of_the_same_cells(config, done, tmp_path):
+    wider = on_grid(x_min_m=-1.6, rows=48)
+    file = export_god(config, done / "with-bn-last.pth", "onnxruntime", out=tmp_path / "god.onnx", options=wider)
+    found = BevPredictor(file.path)(np.random.default_rng(0).uniform(-3, 1, (100, 4)))
+    assert found.masks["god_base"].mask.shape == (48, 32)
+
+
+def test_thresholds_are_not_measured_on_other_cells(config, done):
+    with pytest.raises(CheckpointError, match=r"(?s)other cells.*with-bn-last\.pth.*0\.2 m.*0\.4 m"):
+        measure_thresholds(config, done / "with-bn-last.pth", [0.5], on_grid(cell_m=0.4))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        None,
+        "",
+        "import os",
+        "model = dict(",
+        "model = dict(type='FCN', backbone=dict(depth=18))",
+        "model = dict(encoder=dict(grid=dict(cell_m=open('/etc/passwd').read())))",
+        "model = dict(encoder=dict(grid=dict(side=3)))",
+    ],
+)
+def test_a_text_that_tells_of_no_grid_is_parsed_and_never_run(text):
+    assert trained_grid({"meta": {"cfg": text}}) is None
+
+
+@pytest.mark.parametrize("form", ["dict(cell_m=0.4, x_min_m=-6.4)", "{'cell_m': 0.4, 'x_min_m': -6.4}"])
+def test_what_a_grid_leaves_out_is_what_it_is_by_default(form):
+    meta = {"cfg": f"step = 0\nmodel = dict(encoder=dict(fold=2, grid={form}))"}
+    assert trained_grid({"meta": meta}) == BevGrid(x_min_m=-6.4, cell_m=0.4)
 
 
 def test_the_tool_exports_and_the_file_predicts(config, done, tmp_path):
