@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[1]
 FOLDER = ROOT / "docs" / "tutorials"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.md") if not path.stem.endswith("_zh-CN"))
 ENVIRONMENT = {
+    # As in an environment that was activated: git's hooks find `admlops`, and really check.
+    "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
     "OMP_WAIT_POLICY": "PASSIVE",
     "OMP_NUM_THREADS": "1",
     "GIT_CONFIG_SYSTEM": os.devnull,
