@@ -123,7 +123,7 @@ class Contract:
             "the file reads no pictures",
             expected="input image",
             got=", ".join(each.name for each in self.geometry.inputs),
-            remedy="run it with the predictor of the project that exported it",
+            remedy="run it with the predictor of the plug-in (projects/) that exported it",
         )
 
     def to_json(self) -> str:

@@ -37,13 +37,14 @@ class Predictor:
         threads: Threads of one prediction; by default the runtime's choice.
 
     Raises:
-        ExportError: The file is missing or damaged, cannot be run, or gives raw outputs.
+        ExportError: The file is missing or damaged, cannot be run, reads no images, or gives raw outputs.
         MachineError: The runtime is not installed.
     """
 
     def __init__(self, path: str | Path, backend: str | None = None, threads: int | None = None) -> None:
         self.backend = open_backend(path, backend, **({} if threads is None else {"threads": threads}))
         self.contract = self.backend.contract
+        camera = self.contract.camera
         if not self.contract.decoded:
             raise ExportError(
                 "the file gives raw outputs",
@@ -53,7 +54,7 @@ class Predictor:
                 remedy="export it with its post-processing",
             )
         # The first run is slow; and a wrong geometry shows now, not on the road.
-        self._predict(np.zeros((*self.contract.camera.original_hw, 3), np.uint8), None)
+        self._predict(np.zeros((*camera.original_hw, 3), np.uint8), None)
 
     @property
     def tasks(self) -> tuple[TaskSpec, ...]:

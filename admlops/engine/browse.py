@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from admlops.engine.config import load_config
-from admlops.engine.pictures import picture_name, picture_reader
+from admlops.engine.pictures import picture_name, picture_reader, require_tasks
 from admlops.errors import ConfigError
 from admlops.registry import DATA_SAMPLERS, DATASETS, VISUALIZERS
 from admlops.structures import MultiTaskDataSample
@@ -37,7 +37,7 @@ def browse(
         The pictures.
 
     Raises:
-        ConfigError: The config has no such split.
+        ConfigError: The config has no such split, or is of a network of another package.
     """
     cfg = load_config(config, options)
     loader = cfg.get(f"{split}_dataloader")
@@ -54,6 +54,7 @@ def browse(
             break
         packed = dataset[key]
         sample: MultiTaskDataSample = packed["data_samples"]
+        require_tasks(sample)
         background = visualizer.background(sample, packed["inputs"], read_picture)
         path = Path(out_dir) / f"{number:05d}_{picture_name(sample)}"
         visualizer.add_datasample(sample.sample_id, background, sample, out_file=path)

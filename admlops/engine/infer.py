@@ -74,10 +74,13 @@ def infer(
 
     Raises:
         RecordError: The source does not exist or holds no images.
+        ExportError: The file is missing or damaged, gives raw outputs, or reads no images.
+        MachineError: The runtime is not installed.
     """
     out_dir = Path(out_dir)
-    frames = _frames(Path(source), out_dir)
+    # First: a source that holds no images is right for a file that reads none, and that error would hide this.
     predictor = Predictor(model, backend)
+    frames = _frames(Path(source), out_dir)
     tasks = {task.name: task for task in predictor.tasks}
     num_images, unreadable = 0, []
     with PredictionWriter(out_dir) as writer:

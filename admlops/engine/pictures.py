@@ -16,20 +16,21 @@ from admlops.structures import MultiTaskDataSample
 
 
 def require_tasks(sample: object) -> None:
-    """Refuse to draw or write predictions that are not sorted by task.
+    """Refuse to draw or write what is not sorted by task.
 
     Args:
-        sample: What the network predicted.
+        sample: What the network predicted, or what it learns from.
 
     Raises:
         ConfigError: It is of a network of another package.
     """
     if not isinstance(sample, MultiTaskDataSample):
         raise ConfigError(
-            "this network's predictions cannot be drawn or written as records",
-            expected="MultiTaskDataSample, with predictions by task",
+            "this network's labels and predictions cannot be drawn or written as records",
+            expected="MultiTaskDataSample, with both by task",
             got=type(sample).__name__,
-            remedy="leave --out and --show-dir away, and OverlayHook out of the config's custom_hooks",
+            remedy="leave --out and --show-dir away, and OverlayHook out of the config's custom_hooks; look at labels with the"
+            " tools of the package that the network is of",
         )
 
 

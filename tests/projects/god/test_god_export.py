@@ -17,6 +17,7 @@ from admlops.deploy.export import export
 from admlops.deploy.onnx_file import make_metadata, read_model, write_model
 from admlops.deploy.onnx_writer import to_onnx
 from admlops.engine.deploy import Check, Tolerance, check_export
+from admlops.engine.infer import infer
 from admlops.engine.rung_model import file_predict
 from admlops.engine.rungs import ExportableNetwork
 from admlops.errors import ExportError, RecordError
@@ -276,6 +277,15 @@ def test_an_empty_sweep_is_a_sweep(files):
     found = predictor(np.zeros((0, 4), np.float32))
     assert found.masks["god_base"].mask.shape == BEV.shape
     assert found.point_counts["read"] == 0
+
+
+def test_the_tool_for_pictures_says_what_a_lidar_file_reads_and_who_runs_it(files, tmp_path):
+    (tmp_path / "sweeps").mkdir()
+    with pytest.raises(ExportError, match="reads no pictures") as caught:
+        infer(files["float", "onnxruntime", False, True], tmp_path / "sweeps", tmp_path / "out")
+    assert caught.value.got == "points, cell"
+    assert "plug-in" in caught.value.remedy
+    assert not (tmp_path / "out").exists()
 
 
 def test_what_is_no_use_to_a_predictor_is_refused(files):

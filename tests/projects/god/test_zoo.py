@@ -16,6 +16,7 @@ from mmengine.dataset import pseudo_collate
 from torch import nn
 
 from admlops.datasets import ReleaseDataset
+from admlops.engine.browse import browse
 from admlops.engine.config import load_config
 from admlops.engine.rungs import read_exportable
 from admlops.engine.test import run_test
@@ -342,6 +343,8 @@ def test_a_model_of_the_zoo_learns_is_saved_and_is_tested(release, tmp_path):
     for wish in ("out", "show_dir"):
         with pytest.raises(ConfigError, match="cannot be drawn or written"):
             run_test(CONFIG, checkpoint, work_dir=tmp_path / "test", options=options, **{wish: tmp_path / wish})
+    with pytest.raises(ConfigError, match="cannot be drawn or written"):
+        browse(CONFIG, tmp_path / "browsed", num_pictures=1, options=options)
     with pytest.raises(ConfigError, match="a VoxelNet can be trained and tested here"):
         read_exportable(load_config(CONFIG, options), checkpoint)
 
