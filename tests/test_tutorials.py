@@ -282,7 +282,7 @@ def test_from_lidar_sweeps_to_what_stands_in_the_way(tmp_path, run_python):
     (tmp_path / "my_project").mkdir()
     (tmp_path / "my_project" / "tiny.py").write_text(TINY_GOD)
     shorter = {
-        "--out-dir data/lidar_sample": "--out-dir data/lidar_sample --num-train 5 --num-val 1 --workers 1",
+        "--out-dir data/lidar_sample": "--out-dir data/lidar_sample --num-train 5 --num-val 2 --workers 1",
         "projects/god/configs/multi_task_demo.py": "my_project/tiny.py",
         "work_dirs/god/multi_task_demo": "work_dirs/my_project/tiny",
         ".network.multi_task_demo": ".tiny",
@@ -292,7 +292,11 @@ def test_from_lidar_sweeps_to_what_stands_in_the_way(tmp_path, run_python):
     }
     run_tutorial("lidar", tmp_path, run_python, shorter)
     work = tmp_path / "work_dirs" / "my_project"
-    assert len(list((work / "tiny" / "pictures").glob("*"))) == len(list((tmp_path / "work_dirs" / "look").glob("*"))) == 1
+    assert len(list((work / "tiny" / "pictures").glob("*"))) == 2
+    assert len(list((tmp_path / "work_dirs" / "look").glob("*"))) == 1
+    validated = json.loads((work / "own_pipeline_test" / "metrics.json").read_text())["metrics"]
+    assert {name.split("/")[0] for name, value in validated.items() if value is not None} >= {"god_base", "drivable_2cls"}
+    assert not any(value is not None for name, value in validated.items() if name.startswith("drivable_multi/"))
     sha256 = {name: sha256_of_file(work / name / "with-bn-last.pth") for name in ("joint", "god_tuned", "god_near")}
     refs = []
     for name, parent in (("joint", None), ("god_tuned", "joint"), ("god_near", "god_tuned")):
