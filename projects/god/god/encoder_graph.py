@@ -9,6 +9,7 @@ Shape letters: N points, R rows, L columns, C channels a cell, f fold, S side of
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,18 @@ from god.pillars import EMPTY_M, MinMaxPillarEncoder
 POINTS, CELL = "points", "cell"
 INPUTS = (GraphInput(POINTS, "float32", ("N", 4)), GraphInput(CELL, "int64", ("N",)))
 """``cell`` is computed outside, in float64 (``BevGrid.cell_of``): on an edge between two cells runtimes would disagree."""
+
+
+def encoder_path(path: str | Path) -> Path:
+    """Name the encoder of an export that begins with the canvas.
+
+    Args:
+        path: The export.
+
+    Returns:
+        ``<stem>-encoder.onnx``, in the same folder.
+    """
+    return Path(path).with_name(f"{Path(path).stem}-encoder.onnx")
 
 
 class EncoderGraph:

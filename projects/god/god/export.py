@@ -1,16 +1,14 @@
-"""From a checkpoint to a file: the network from points on, or behind the pillar encoder, for chips that cannot scatter."""
+"""From a checkpoint to a file: the network from points on. For chips that cannot scatter to two: encoder, and the rest."""
 
 from __future__ import annotations
 
 import copy
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from mmengine.config import Config
 from torch import Tensor
@@ -25,7 +23,8 @@ from admlops.engine.rungs import ExportableNetwork, read_exportable
 from admlops.errors import ExportError
 from admlops.quantization import IntegerNetwork
 from god.detector import GodNet
-from god.encoder_graph import CELL, INPUTS, POINTS, EncoderGraph
+from god.encoder_export import checked_encoder, encode_sweeps
+from god.encoder_graph import CELL, INPUTS, POINTS, EncoderGraph, encoder_path
 from god.geometry import BevGrid
 from god.trained_cells import require_trained_cells
 from god.transforms import SanitizePoints
@@ -36,7 +35,6 @@ FLOAT_SLACK = 4
 """How many times further off float64 than PyTorch in float32 a runtime may be, where that is more."""
 INTEGERS_BEHIND_FLOATS = Tolerance(share=1e-3)
 """Of a whole quantized network: a canvas that differs in its last bit may be rounded to the next integer."""
-CHECK_POINTS = 20_000
 
 
 def export_god(
@@ -49,21 +47,22 @@ def export_god(
     out: str | Path | None = None,
     target_has_vnni: bool | None = None,
     options: Mapping[str, Any] | None = None,
-) -> Deployment:
-    """Export a checkpoint, run the file where its runtime is installed, and compare sweeps.
+) -> list[Deployment]:
+    """Export a checkpoint, run what is written where its runtime is installed, and compare sweeps.
 
     Args:
         config: Config file that it was trained with; or one of other bounds, of the same cells and heights.
         checkpoint: Of the float step, of the last quantized one, or of the conversion; floats stay floats.
         backend: Runtime that shall run it.
-        canvas: Begin with the canvas, in the opset of chips; else with ``points`` and ``cell``, the encoder in floats.
+        canvas: Begin with the canvas, in the opset of chips, and write the encoder into a file of its own, ``encoder_path``;
+            else begin with ``points`` and ``cell``, the encoder in floats.
         raw_outputs: Leave the decoding out of the graph.
-        out: The file; by default beside the checkpoint, see ``default_path``.
+        out: The network's file; by default beside the checkpoint, see ``default_path``.
         target_has_vnni: Whether the processor that shall run it has VNNI; None: it is this one.
         options: Config values by dotted path.
 
     Returns:
-        What was written. Nothing is where anything failed.
+        What was written: the network, and with ``canvas`` its encoder. Nothing is where anything failed.
 
     Raises:
         ConfigError: The config cannot be used.
@@ -90,7 +89,10 @@ def export_god(
     lineage = derived_lineage("exported", {checkpoint: network.checkpoint}, path)
     contract = network.contract(geometry, lineage, decoded=not raw_outputs)
     checks = make_checks(network, detector, canvas=canvas)
-    return write_checked(network, contract, path, backend, checks, began, target_has_vnni)
+    if not canvas:
+        return [write_checked(network, contract, path, backend, checks, began, target_has_vnni)]
+    with checked_encoder(detector.encoder, contract, encoder_path(path), backend) as encoder:
+        return [write_checked(network, contract, path, backend, checks, began, target_has_vnni), encoder]
 
 
 def default_path(checkpoint: str | Path, backend: str, *, canvas: bool) -> Path:
@@ -140,7 +142,7 @@ def map_geometry(
 
 @torch.no_grad()
 def make_checks(network: ExportableNetwork, detector: GodNet, *, canvas: bool) -> list[Check]:
-    """Ask for sweeps: no point, one point, rings of level ground, and random points on edges of cells and out of range.
+    """Ask for the sweeps of ``encode_sweeps``.
 
     Args:
         network: The network.
@@ -150,14 +152,9 @@ def make_checks(network: ExportableNetwork, detector: GodNet, *, canvas: bool) -
     Returns:
         The sweeps or their canvases, and what has to come out.
     """
-    grid: BevGrid = detector.encoder.grid
     checks, encode = [], None if canvas else EncoderGraph(detector.encoder)
-    for points_N4 in _sweeps(grid):
-        cell_N = grid.cell_of(points_N4)
-        given: dict[str, npt.NDArray[Any]] = {POINTS: points_N4, CELL: cell_N}
-        map_BCHW: Tensor = detector.encoder(torch.from_numpy(points_N4), torch.from_numpy(cell_N))
-        if canvas:
-            given = network.arrays(map_BCHW)
+    for points, map_BCHW in encode_sweeps(detector.encoder):
+        given = network.arrays(map_BCHW) if canvas else points
         if network.graph.quantized:
             expected = IntegerNetwork(network.graph)(map_BCHW)
             tolerance = Tolerance() if canvas else INTEGERS_BEHIND_FLOATS
@@ -173,22 +170,6 @@ def _float_reference(detector: GodNet, map_BCHW: Tensor) -> tuple[dict[str, Tens
     single = detector.raw_outputs(map_BCHW)
     off = [float((single[name] - value).abs().max() / value.abs().max().clamp(min=1e-30)) for name, value in exact.items()]
     return exact, Tolerance(relative=max(FLOAT_TOLERANCE, FLOAT_SLACK * max(off)))
-
-
-def _sweeps(grid: BevGrid) -> Iterator[npt.NDArray[np.float32]]:
-    rng = np.random.default_rng(0)
-    low = np.array([grid.x_min_m, grid.y_min_m, grid.z_min_m, 0.0])
-    high = low + (grid.cols * grid.cell_m, grid.rows * grid.cell_m, grid.z_max_m - grid.z_min_m, 1.0)
-    margin = 0.05 * (high - low) * (1, 1, 1, 0)
-    points = rng.uniform(low - margin, high + margin, (CHECK_POINTS, 4))
-    steps = rng.integers(0, (grid.cols + 1, grid.rows + 1), (CHECK_POINTS // 10, 2))
-    points[: len(steps), :2] = low[:2] + steps * grid.cell_m
-    # What a sensor sees of level ground; sums of equal numbers round in one direction, which random ones hide.
-    turn, range_m = np.meshgrid(np.linspace(-np.pi, np.pi, 900), np.geomspace(3, high[0], 40))
-    flat = np.full_like(turn, -1.7)
-    rings = np.stack([range_m * np.cos(turn), range_m * np.sin(turn), flat, np.full_like(turn, 0.3)], axis=-1)
-    for sweep in (points[:0], points[-1:], points, rings.reshape(-1, 4)):
-        yield sweep.astype(np.float32)
 
 
 def _sanitizing(cfg: Config) -> dict[str, float]:

@@ -11,12 +11,14 @@ import numpy as np
 import numpy.typing as npt
 
 from admlops.deploy.backends import open_backend
+from admlops.deploy.contract import Contract
 from admlops.deploy.input_geometry import MapGeometry
+from admlops.deploy.onnx_writer import CANVAS
 from admlops.deploy.prediction import SegmentationMask
 from admlops.deploy.predictor import read_outputs
 from admlops.errors import ExportError, RecordError
 from admlops.task_spec import TaskSpec
-from god.encoder_graph import CELL, POINTS
+from god.encoder_graph import CELL, POINTS, encoder_path
 from god.geometry import BevGrid
 from god.point_cloud import PointCloud
 from god.transforms import SanitizePoints
@@ -39,7 +41,7 @@ class BevPrediction:
 
 
 class BevPredictor:
-    """A lidar network that was exported from points on, with its decoding. May be used by several threads at once.
+    """An exported lidar network with its decoding, from points on. May be used by several threads at once.
 
     Attributes:
         backend: The runtime with the network.
@@ -47,39 +49,35 @@ class BevPredictor:
         grid: Where its cells lie.
 
     Args:
-        path: An exported file; nothing else is needed.
+        path: An exported file. One that begins with points needs nothing else.
         backend: Name of a runtime; by default the one that the file was written for.
         threads: Threads of one prediction; by default the runtime's choice.
+        encoder: Of a file that begins with the canvas: the encoder, which was written beside it. It runs in ONNX Runtime, or
+            where that was the file's runtime in OpenVINO.
 
     Raises:
-        ExportError: The file is missing or damaged, cannot be run, reads no points, or gives raw outputs.
+        ExportError: A file is missing or damaged, cannot be run, or gives raw outputs; or the two do not belong together.
         MachineError: The runtime is not installed.
     """
 
-    def __init__(self, path: str | Path, backend: str | None = None, threads: int | None = None) -> None:
-        self.backend = open_backend(path, backend, **({} if threads is None else {"threads": threads}))
+    def __init__(
+        self,
+        path: str | Path,
+        backend: str | None = None,
+        threads: int | None = None,
+        encoder: str | Path | None = None,
+    ) -> None:
+        options: dict[str, Any] = {} if threads is None else {"threads": threads}
+        self.backend = open_backend(path, backend, **options)
         self.contract = self.backend.contract
-        geometry = self.contract.geometry
-        names = [each.name for each in geometry.inputs]
-        if not isinstance(geometry, MapGeometry) or set(names) != {POINTS, CELL}:
-            raise ExportError(
-                "the file does not begin with points",
-                where=path,
-                expected=f"inputs {POINTS} and {CELL}",
-                got=", ".join(names),
-                remedy="export the network with projects/god/tools/export.py, without --canvas",
-            )
-        if not self.contract.decoded:
-            raise ExportError(
-                "the file gives raw outputs",
-                where=path,
-                expected="masks",
-                got=", ".join(self.contract.outputs),
-                remedy="export it without --raw-outputs",
-            )
+        _require_network(self.contract, path, (POINTS, CELL) if encoder is None else (CANVAS,))
+        self._encoder = None if encoder is None else open_backend(encoder, **options)
+        if self._encoder is not None:
+            _require_pair(self._encoder.contract, self.contract, encoder)
+        frame = _frame_of(self.contract)
         try:
-            self.grid = BevGrid(**geometry.frame["grid"])
-            self._sanitize = SanitizePoints(**geometry.frame["sanitize"])
+            self.grid = BevGrid(**frame["grid"])
+            self._sanitize = SanitizePoints(**frame["sanitize"])
         except (KeyError, TypeError) as error:
             raise ExportError(
                 "the file does not say where its cells lie", where=path, got=error, remedy="export the network again"
@@ -116,11 +114,74 @@ class BevPredictor:
         results: dict[str, Any] = self._sanitize(given)
         kept: PointCloud = results["cloud"]
         cell_N = self.grid.cell_of(kept.points_N4)
-        outputs = self.backend.run({POINTS: kept.points_N4, CELL: cell_N})
+        arrays: Mapping[str, npt.NDArray[Any]] = {POINTS: kept.points_N4, CELL: cell_N}
+        if self._encoder is not None:
+            arrays = self._encoder.run(arrays)
+        outputs = self.backend.run(arrays)
         meta = {"ori_shape": self.grid.shape, "img_shape": self.grid.shape, "input_from_original": np.eye(3)}
         found = read_outputs(self.contract, outputs, meta)
         outside = int(np.count_nonzero(cell_N == self.grid.num_cells))
         return BevPrediction(found.masks, {**results["point_counts"], "out_of_range": outside})
+
+
+def _require_network(contract: Contract, path: str | Path, wanted: tuple[str, ...]) -> None:
+    """Refuse a file that predicts nothing, or does not begin with what it is given."""
+    names = [each.name for each in contract.geometry.inputs]
+    if not contract.branches:
+        raise ExportError(
+            "the file is an encoder alone",
+            where=path,
+            expected="the network behind it",
+            remedy="give that network as the path, and this file as encoder=",
+        )
+    if set(names) != set(wanted):
+        remedies = {
+            CANVAS: f"give the encoder that was written beside it: encoder={str(encoder_path(path))!r}",
+            POINTS: "leave encoder= away: the file holds its own",
+        }
+        raise ExportError(
+            f"the file does not begin with {' and '.join(wanted)}",
+            where=path,
+            got=f"inputs {', '.join(names)}",
+            remedy=remedies.get(names[0]),
+        )
+    if not contract.decoded:
+        raise ExportError(
+            "the file gives raw outputs",
+            where=path,
+            expected="masks",
+            got=", ".join(contract.outputs),
+            remedy="export it without --raw-outputs",
+        )
+
+
+def _require_pair(encoder: Contract, network: Contract, path: str | Path | None) -> None:
+    """Refuse an encoder of another grid or checkpoint: its canvas has the same shape, and means something else."""
+    if set(encoder.outputs) != {CANVAS}:
+        wrong: tuple[str, Any, Any] = "no encoder", CANVAS, ", ".join(encoder.outputs)
+    elif _frame_of(encoder) != _frame_of(network):
+        wrong = "of another grid than the network", _frame_of(network).get("grid"), _frame_of(encoder).get("grid")
+    elif _sources_of(encoder) != _sources_of(network):
+        wrong = "of another checkpoint than the network", _sources_of(network), _sources_of(encoder)
+    else:
+        return
+    what, expected, got = wrong
+    raise ExportError(
+        f"the encoder is {what}",
+        where=path,
+        expected=expected,
+        got=got,
+        remedy="give the file ...-encoder.onnx that was written beside the network",
+    )
+
+
+def _frame_of(contract: Contract) -> Mapping[str, Any]:
+    return contract.geometry.frame if isinstance(contract.geometry, MapGeometry) else {}
+
+
+def _sources_of(contract: Contract) -> list[str]:
+    """Name the checkpoints that a file was made of, by their hashes."""
+    return [parent["sha256"] for parent in contract.lineage.get("parents", ())]
 
 
 def _require_points(points: object) -> None:

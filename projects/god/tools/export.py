@@ -20,7 +20,11 @@ def parse_args() -> argparse.Namespace:
     parser.add_argument("config", help="config file")
     parser.add_argument("checkpoint", help="of the float step, of the last quantized one, or int-inference-last.pth")
     parser.add_argument("--backend", required=True, choices=["onnxruntime", "openvino", "tensorrt"])
-    parser.add_argument("--canvas", action="store_true", help="begin behind the encoder, for chips that cannot scatter")
+    parser.add_argument(
+        "--canvas",
+        action="store_true",
+        help="begin behind the encoder, for chips that cannot scatter; the encoder becomes a file of its own, for the CPU",
+    )
     parser.add_argument("--raw-outputs", action="store_true", help="leave decoding out of the graph")
     parser.add_argument("--out", metavar="FILE", help="the file (default: beside the checkpoint)")
     parser.add_argument(
@@ -54,7 +58,7 @@ def main() -> None:
         )
     except AdmlopsError as error:
         sys.exit(f"{type(error).__name__}: {error}")
-    print(summarise(done))
+    print("\n".join(map(summarise, done)))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,7 @@ import torch
 from test_god_net import GRID, network
 from torch import nn
 
+from admlops.data_release.lineage import lineage_path
 from admlops.deploy import Predictor
 from admlops.deploy.backends.backend import open_backend
 from admlops.deploy.contract import Contract
@@ -23,6 +24,8 @@ from admlops.engine.rungs import ExportableNetwork
 from admlops.errors import ExportError, RecordError
 from admlops.quantization import IntegerNetwork, QuantSpec, calibrating, float_graph, integer_graph, prepare
 from admlops.structures import MultiTaskDataSample
+from god import encoder_export
+from god.encoder_export import checked_encoder
 from god.encoder_graph import EncoderGraph
 from god.export import make_checks, map_geometry
 from god.geometry import BevGrid
@@ -104,6 +107,20 @@ def files(floats, integers, tmp_path_factory):
         for canvas in (False, True)
         for decoded in (False, True)
     }
+
+
+def contract_of_canvas(network, lineage=None):
+    return network.contract(map_geometry(network, network.detector, canvas=True, sanitize=SANITIZE), lineage or {"version": 1})
+
+
+@pytest.fixture(scope="module")
+def encoders(floats, tmp_path_factory):
+    """Encoders by the runtime of the network behind; those of ``floats`` and ``integers`` have the same weights."""
+    folder, contract = tmp_path_factory.mktemp("encoders"), contract_of_canvas(floats)
+    for runtime in (*RUNTIMES, "tensorrt"):
+        with checked_encoder(floats.detector.encoder, contract, folder / f"{runtime}.onnx", runtime) as written:
+            assert "PyTorch bit for bit, in onnxruntime and openvino" in written.checked
+    return {runtime: folder / f"{runtime}.onnx" for runtime in (*RUNTIMES, "tensorrt")}
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
@@ -224,6 +241,93 @@ def test_the_predictor_finds_what_the_network_predicts(floats, files, runtime):
         assert (segmented.score is None) == (name == "drivable_multi")
         if segmented.score is not None:
             np.testing.assert_allclose(segmented.score, pred.score[0].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize("runtime", [*RUNTIMES, "tensorrt"])
+def test_an_encoder_says_what_goes_in_and_what_comes_out(floats, encoders, runtime):
+    exported = read_model(encoders[runtime])
+    assert exported.target == {"tensorrt": "onnxruntime"}.get(runtime, runtime)
+    assert (exported.output_names, exported.contract.branches) == (["canvas"], ())
+    assert exported.contract.outputs["canvas"].startswith("float32 (1, 16, 16, 16): channel * fold**2")
+    assert [each.name for each in exported.contract.geometry.inputs] == ["points", "cell"]
+    assert exported.contract.geometry.frame == contract_of_canvas(floats).geometry.frame
+    assert lineage_path(encoders[runtime]).is_file()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("runtime", RUNTIMES)
+@pytest.mark.parametrize(
+    ("number", "kind"), [(0, "inside"), (1, "inside"), (20_000, "inside"), (3000, "edges"), (500, "out of range")]
+)
+def test_an_encoder_alone_makes_the_bits_of_pytorch(floats, encoders, runtime, number, kind):
+    given = points_of(number, kind)
+    found = open_backend(encoders["onnxruntime"], runtime).run(given)["canvas"]
+    assert torch.equal(torch.from_numpy(found), canvas_of(floats.detector, given))
+
+
+@pytest.mark.parametrize("name", ["float", "int"])
+@pytest.mark.parametrize(("encoder", "runtime"), [(each, each) for each in RUNTIMES] + [("tensorrt", "openvino")])
+def test_encoder_and_rest_predict_what_the_whole_predicts(files, encoders, name, encoder, runtime):
+    whole = BevPredictor(files[name, runtime, False, True], threads=1)
+    pair = BevPredictor(files[name, runtime, True, True], threads=1, encoder=encoders[encoder])
+    assert pair.grid == whole.grid
+    for number, kind in ((0, "inside"), (3000, "edges"), (20_000, "inside")):
+        sweep = points_of(number, kind)["points"] * (1, 1, 1, 255) + (0, 0, 1.5, 0)
+        expected, found = (each(sweep, (0, 0, 1.5), 255) for each in (whole, pair))
+        assert found.point_counts == expected.point_counts
+        for task, segmented in expected.masks.items():
+            assert np.array_equal(found.masks[task].mask, segmented.mask)
+            if segmented.score is not None:
+                assert np.abs(found.masks[task].score - segmented.score).max() <= (0 if name == "int" else 1e-6)
+
+
+def test_an_encoder_that_computes_something_else_gets_no_name(floats, tmp_path, monkeypatch):
+    def off(encoder):
+        return [(given, canvas * 1.00001) for given, canvas in encode_sweeps(encoder)]
+
+    encode_sweeps = encoder_export.encode_sweeps
+    monkeypatch.setattr(encoder_export, "encode_sweeps", off)
+    path = tmp_path / "encoder.onnx"
+    with (
+        pytest.raises(ExportError, match=r"(?s)encoder computes something else.*encoder\.onnx, onnxruntime.*1e-06"),
+        checked_encoder(floats.detector.encoder, contract_of_canvas(floats), path, "openvino"),
+    ):
+        pytest.fail("the network behind it would be written")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_no_encoder_is_left_without_the_network_behind_it(floats, tmp_path):
+    def fail_behind(path):
+        with checked_encoder(floats.detector.encoder, contract_of_canvas(floats), path, "openvino"):
+            assert not path.exists()
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail_behind(tmp_path / "encoder.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_does_not_belong_together_is_refused(floats, files, encoders, tmp_path):
+    behind, encoder = files["float", "onnxruntime", True, True], encoders["onnxruntime"]
+    with pytest.raises(ExportError, match="(?s)does not begin with points.*float-onnxruntime-True-True-encoder.onnx"):
+        BevPredictor(behind)
+    with pytest.raises(ExportError, match="(?s)encoder alone.*encoder="):
+        BevPredictor(encoder)
+    with pytest.raises(ExportError, match="(?s)does not begin with canvas.*holds its own"):
+        BevPredictor(files["float", "onnxruntime", False, True], encoder=encoder)
+    with pytest.raises(ExportError, match="no encoder"):
+        BevPredictor(behind, encoder=files["float", "onnxruntime", False, True])
+    geometry = map_geometry(floats, floats.detector, canvas=True, sanitize=SANITIZE)
+    frame = {**geometry.frame, "grid": asdict(replace(BEV, x_min_m=-1.6))}
+    moved = replace(contract_of_canvas(floats), geometry=replace(geometry, frame=frame))
+    other = contract_of_canvas(floats, {"version": 1, "parents": [{"sha256": "f00d"}]})
+    for name, contract in (("moved", moved), ("other", other)):
+        with checked_encoder(floats.detector.encoder, contract, tmp_path / f"{name}.onnx", "onnxruntime"):
+            pass
+    with pytest.raises(ExportError, match=r"(?s)of another grid.*moved\.onnx.*-3\.2.*-1\.6"):
+        BevPredictor(behind, encoder=tmp_path / "moved.onnx")
+    with pytest.raises(ExportError, match=r"(?s)of another checkpoint.*other\.onnx.*f00d"):
+        BevPredictor(behind, encoder=tmp_path / "other.onnx")
 
 
 @torch.no_grad()

@@ -1,5 +1,6 @@
 """All steps of a lidar training: from sweeps to integers, and to files that predict from points on."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -102,11 +103,11 @@ def test_every_rung_measures_the_same(config, done, tmp_path):
     for backend in ("integer", "onnxruntime", "openvino"):
         found = measure("int-inference-last.pth", backend)
         np.testing.assert_equal(found, expected)
-    file = export_god(config, done / "int-inference-last.pth", "onnxruntime", out=tmp_path / "points.onnx")
+    (file,) = export_god(config, done / "int-inference-last.pth", "onnxruntime", out=tmp_path / "points.onnx")
     np.testing.assert_equal(measure(file.path), expected)
     with pytest.raises(ExportError, match="(?s)reads no pictures.*--input-shape 720x1280"):
         measure(file.path, input_hw=(720, 1280))
-    canvas = export_god(config, done / "int-inference-last.pth", "onnxruntime", canvas=True, out=tmp_path / "canvas.onnx")
+    canvas, _ = export_god(config, done / "int-inference-last.pth", "onnxruntime", canvas=True, out=tmp_path / "canvas.onnx")
     with pytest.raises(ExportError, match="begins behind the encoder"):
         measure(canvas.path)
 
@@ -127,7 +128,7 @@ def test_a_threshold_of_a_head_holds_in_every_rung_and_stays_in_the_file(config,
         np.testing.assert_equal(measure("int-inference-last.pth", backend, lower), expected)
         if backend != "integer":
             out = tmp_path / f"{backend}.onnx"
-            file = export_god(config, done / "int-inference-last.pth", backend, out=out, options=lower)
+            (file,) = export_god(config, done / "int-inference-last.pth", backend, out=out, options=lower)
             # The config that it is measured with names no threshold.
             np.testing.assert_equal(measure(file.path), expected)
 
@@ -162,7 +163,7 @@ def test_a_network_is_not_exported_for_other_cells(config, done, tmp_path, step,
 
 def test_a_network_is_exported_for_other_bounds_of_the_same_cells(config, done, tmp_path):
     wider = on_grid(x_min_m=-1.6, rows=48)
-    file = export_god(config, done / "with-bn-last.pth", "onnxruntime", out=tmp_path / "god.onnx", options=wider)
+    (file,) = export_god(config, done / "with-bn-last.pth", "onnxruntime", out=tmp_path / "god.onnx", options=wider)
     found = BevPredictor(file.path)(np.random.default_rng(0).uniform(-3, 1, (100, 4)))
     assert found.masks["god_base"].mask.shape == (48, 32)
 
@@ -208,6 +209,28 @@ def test_the_tool_exports_and_the_file_predicts(config, done, tmp_path):
     found = BevPredictor(out)(np.random.default_rng(0).uniform(-3, 1, (100, 4)))
     assert set(found.masks) == set(TASKS)
     assert found.masks["god_base"].mask.shape == (GRID["rows"], GRID["cols"])
+
+
+def test_behind_the_canvas_an_encoder_lies_beside(config, done, tmp_path):
+    integers = done / "int-inference-last.pth"
+    (whole,) = export_god(config, integers, "openvino", out=tmp_path / "whole.onnx")
+    network, encoder = export_god(config, integers, "openvino", canvas=True, out=tmp_path / "god.onnx")
+    files = [encoder.path, network.path, whole.path]
+    assert [each.name for each in files] == ["god-encoder.onnx", "god.onnx", "whole.onnx"]
+    assert sorted(tmp_path.iterdir()) == sorted([*files, *map(lineage_path, files)])
+    assert [parent["file"] for parent in encoder.contract.lineage["parents"]] == [os.path.relpath(integers, tmp_path)]
+    sweep = np.random.default_rng(0).uniform([-3, -3, -2, 0], [3, 3, 1, 1], (3000, 4))
+    expected, found = BevPredictor(whole.path)(sweep), BevPredictor(network.path, encoder=encoder.path)(sweep)
+    assert found.point_counts == expected.point_counts
+    for name, segmented in expected.masks.items():
+        assert np.array_equal(found.masks[name].mask, segmented.mask)
+        assert np.array_equal(found.masks[name].score, segmented.score)
+
+
+def test_where_the_network_cannot_be_written_no_encoder_is(config, done, tmp_path):
+    with pytest.raises(ExportError, match="signed integers only"):
+        export_god(config, done / "int-inference-last.pth", "tensorrt", canvas=True, out=tmp_path / "god.onnx")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_camera_network_is_refused(tmp_path):
