@@ -112,6 +112,7 @@ def test_a_config_survives_a_dump_and_a_reload(name, tmp_path):
 def test_a_config_builds_and_steps(name, tiny_release, tiny_sweeps, tmp_path):
     cfg: Config = load_config(name, {"train_dataloader.num_workers": 0})
     cfg = on_tiny_release(cfg, tiny_release, tmp_path) if name in CONFIGS else on_tiny_sweeps(cfg, tiny_sweeps, tmp_path)
+    cfg.load_from = str(tmp_path / "start.pth")  # parts that are frozen do not start at random
     runner = ReleaseRunner.from_cfg(cfg)
     assert [step.name for step in read_steps(cfg)] == ["with-bn", "fusion-bn-c1", "fusion-bn-c2", "int-inference"]
     absorbed = match_fusion_bn(runner.network, cfg.fusion_bn_patterns)
@@ -120,6 +121,7 @@ def test_a_config_builds_and_steps(name, tiny_release, tiny_sweeps, tmp_path):
     runner.network.init_weights()
     runner.network._is_init = True
     before = {key: value.clone() for key, value in runner.network.state_dict().items()}
+    torch.save({"state_dict": before}, cfg.load_from)
     runner.train()
     after = runner.network.state_dict()
     assert all(torch.isfinite(value.float()).all() for value in after.values())

@@ -23,6 +23,7 @@ from mmengine.optim.scheduler import OneCycleLR
 from mmengine.optim.scheduler.param_scheduler import OneCycleParamScheduler
 from torch import Tensor, nn
 
+from admlops.engine.config_check import type_name
 from admlops.errors import CheckpointError
 
 _FORCE_SAFE, _FORCE_UNSAFE = "TORCH_FORCE_WEIGHTS_ONLY_LOAD", "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD"
@@ -159,6 +160,67 @@ def check_fit(network: nn.Module, weights: Mapping[str, Tensor], path: str | Pat
             got="; ".join(f"{len(names)} {fault}, such as {names[0]}" for fault, names in faults.items() if names),
             remedy="give the config that the checkpoint was trained with",
         )
+
+
+def fitting(network: nn.Module, weights: Mapping[str, Any]) -> frozenset[str]:
+    """Find what a network takes of weights where it leaves out what does not fit.
+
+    Args:
+        network: The network.
+        weights: Tensors by name.
+
+    Returns:
+        Names of its tensors that are there, in the same shape.
+    """
+    shapes = {name.removeprefix("module."): getattr(value, "shape", None) for name, value in weights.items()}
+    return frozenset(name for name, own in network.state_dict().items() if shapes.get(name) == own.shape)
+
+
+def check_start(network: nn.Module, fitted: frozenset[str], path: str | Path | None) -> None:
+    """Refuse to train on random weights where learned ones were meant.
+
+    Parts that are frozen need all of their weights: of the checkpoint, or of a ``Pretrained`` initialisation of their own. Of
+    the trunk a checkpoint has to bring something: where nothing fits, it is of another network.
+
+    Args:
+        network: What is about to be trained.
+        fitted: Its tensors that were loaded, see ``fitting``.
+        path: The file that they are of; None where nothing was loaded.
+
+    Raises:
+        CheckpointError: A frozen part would stay random, or a piece of it; or nothing of the file fits the trunk.
+    """
+    own = [name for name in network.state_dict() if not name.endswith("num_batches_tracked")]
+    pretrained = tuple(f"{name}." if name else "" for name, module in network.named_modules() if _is_pretrained(module))
+    given = [name for name in own if name in fitted or name.startswith(pretrained)]
+
+    def count(part: str) -> tuple[int, int]:
+        given_of_part, of_part = (sum(name.startswith(f"{part}.") for name in names) for names in (given, own))
+        return given_of_part, of_part
+
+    frozen: tuple[str, ...] = getattr(network, "frozen", ())
+    counts = {part: count(part) for part in frozen}
+    random = {part: found for part, found in counts.items() if found[0] < found[1]}
+    what, remedy = "frozen parts would stay random", "; or let them learn: --cfg-options 'model.frozen=()'"
+    trunk = count("backbone")
+    if not random and path is not None and trunk[1] and not trunk[0]:
+        random = {"backbone": trunk}
+        what, remedy = "nothing of the checkpoint fits the trunk", "; or leave it away, to start from random weights"
+    if random:
+        raise CheckpointError(
+            what,
+            where="no --load-from" if path is None else path,
+            expected=f"weights for {', '.join(random)}",
+            got=f"{', '.join(f'{found} of {number} tensors of {part}' for part, (found, number) in random.items())};"
+            f" {len(given)} of {len(own)} of the whole network",
+            remedy="give --load-from a checkpoint of a network that has these parts, such as the one whose branch is tuned here"
+            + remedy,
+        )
+
+
+def _is_pretrained(module: nn.Module) -> bool:
+    settings = getattr(module, "init_cfg", None) or ()
+    return any(type_name(each).startswith("Pretrained") for each in ([settings] if isinstance(settings, dict) else settings))
 
 
 def save_checkpoint(checkpoint: Mapping[str, Any], path: str | Path) -> None:

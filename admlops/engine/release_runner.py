@@ -14,7 +14,7 @@ from mmengine.model import is_model_wrapper
 from mmengine.runner import BaseLoop, EpochBasedTrainLoop, Runner
 from torch import nn
 
-from admlops.engine.checkpoint import refusals_explained, safe_globals
+from admlops.engine.checkpoint import check_start, fitting, refusals_explained, safe_globals
 from admlops.engine.hooks.finite_hook import FiniteHook
 from admlops.engine.hooks.lineage_hook import LineageHook
 from admlops.engine.hooks.quantization_hook import QuantizationHook
@@ -51,6 +51,7 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         self.step = current_step(Config() if cfg is None else cfg)
         self.lineage = RunLineage(Path(kwargs.get("work_dir") or args[1]).absolute())
         self._lineage_hook = LineageHook(self.lineage)
+        self._fitted: frozenset[str] = frozenset()
         super().__init__(*args, **kwargs)
         self.register_hook(self._lineage_hook)
         self.register_hook(FiniteHook(self.step.name))
@@ -92,9 +93,16 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
             super()._init_model_weights()
 
     def load_or_resume(self) -> None:
-        """Load or resume a checkpoint; a quantized step has loaded the one that it starts from."""
-        if self.step.spec is None or self.cfg.get("resume"):
+        """Load or resume a checkpoint; a quantized step has loaded the one that it starts from.
+
+        Raises:
+            CheckpointError: It cannot be loaded, or a training would start on random weights where learned ones were meant.
+        """
+        resumes = self.cfg.get("resume")
+        if self.step.spec is None or resumes:
             super().load_or_resume()
+        if self.step.spec is None and not resumes and self._train_loop is not None:
+            check_start(self.network, self._fitted, self._load_from)
 
     def build_train_loop(self, loop: BaseLoop | dict[str, Any]) -> BaseLoop:
         """Build the training loop.
@@ -182,6 +190,7 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
                 got=f"one of step {state.step}",
                 remedy="run the steps in the order of the config's solver",
             )
+        self._fitted = fitting(self.network, checkpoint.get("state_dict", checkpoint))
         self.loaded_sampler_state = checkpoint.get("sampler")
         self._note_loaded(filename, checkpoint)
         return checkpoint

@@ -12,6 +12,7 @@ from admlops.engine.hooks import AdaptBatchNormHook
 from admlops.engine.pipeline_test import shorten
 from admlops.engine.release_runner import ReleaseRunner
 from admlops.errors import ConfigError
+from admlops.registry import MODELS
 
 CONFIG = "configs/4pe_resize/multitask.py"
 
@@ -86,7 +87,7 @@ def train(tiny_release, tmp_path):
     return run
 
 
-def test_validation_and_last_checkpoint_get_them_and_training_does_not(train, monkeypatch):
+def test_validation_and_last_checkpoint_get_them_and_training_does_not(train, tmp_path, monkeypatch):
     validated = []
     val_step = ReleaseRunner.build_val_loop
 
@@ -97,7 +98,8 @@ def test_validation_and_last_checkpoint_get_them_and_training_does_not(train, mo
         return built
 
     monkeypatch.setattr(ReleaseRunner, "build_val_loop", spied)
-    frozen = {"model.frozen": ("branches.det_rear",)}
+    torch.save({"state_dict": MODELS.build(load_config(CONFIG).model).state_dict()}, tmp_path / "start.pth")
+    frozen = {"model.frozen": ("branches.det_rear",), "load_from": str(tmp_path / "start.pth")}
     _, plain = train("plain", **frozen)
     assert len(validated) == 2
     hook = {"type": "AdaptBatchNormHook", "sources": ["masks"], "num_batches": 2}

@@ -5,8 +5,10 @@ import numpy as np
 import pytest
 import torch
 from mmengine.logging.history_buffer import HistoryBuffer
+from mmengine.model import PretrainedInit
+from torch import nn
 
-from admlops.engine.checkpoint import plain, read_checkpoint, safe_globals
+from admlops.engine.checkpoint import check_start, fitting, plain, read_checkpoint, safe_globals
 from admlops.errors import CheckpointError
 
 
@@ -83,3 +85,56 @@ def test_plain_keeps_tensors_and_values_and_drops_the_rest(tmp_path):
     assert reduced["nested"] == [{"lr": 0.1}]
     torch.save(reduced, tmp_path / "plain.pth")
     assert torch.equal(torch.load(tmp_path / "plain.pth", weights_only=True)["weight"], torch.arange(3))
+
+
+class Trunk(nn.Sequential):
+    """Six tensors and a counter; ``init_cfg`` as mmengine keeps it."""
+
+    def __init__(self, init_cfg=None):
+        super().__init__(nn.Conv2d(1, 2, 1, bias=False), nn.BatchNorm2d(2), nn.Conv2d(2, 2, 1, bias=False))
+        self.init_cfg = init_cfg
+
+
+def network(*frozen, init_cfg=None):
+    net = nn.ModuleDict({"backbone": Trunk(init_cfg), "neck": nn.Conv2d(2, 2, 1), "branch": nn.Conv2d(2, 3, 1)})
+    net.frozen = frozen
+    return net
+
+
+def check(net, weights, path="some.pth"):
+    check_start(net, fitting(net, weights), path)
+
+
+def test_whatever_is_frozen_needs_all_of_its_weights():
+    weights = network().state_dict()
+    frozen = network("backbone", "neck")
+    check(frozen, weights)
+    check(frozen, {f"module.{name}": value for name, value in weights.items() if "branch" not in name and "num_" not in name})
+    check(network(), {}, None)
+    with pytest.raises(CheckpointError) as caught:
+        check(frozen, {}, None)
+    assert (caught.value.what, caught.value.where) == ("frozen parts would stay random", "no --load-from")
+    assert caught.value.got == "0 of 6 tensors of backbone, 0 of 2 tensors of neck; 0 of 10 of the whole network"
+    assert "--load-from a checkpoint" in caught.value.remedy
+    with pytest.raises(CheckpointError) as caught:
+        check(frozen, weights | {"neck.weight": torch.ones(2, 9, 1, 1)})
+    assert (caught.value.where, caught.value.expected) == ("some.pth", "weights for neck")
+    assert caught.value.got == "1 of 2 tensors of neck; 9 of 10 of the whole network"
+
+
+def test_a_checkpoint_without_anything_for_the_trunk_is_of_another_network():
+    weights = network().state_dict()
+    check(network(), {"backbone.0.weight": weights["backbone.0.weight"]})
+    foreign = {"stem.0.weight": torch.ones(2, 1, 1, 1), "backbone.0.weight": torch.ones(4, 1, 1, 1), "epoch": 3}
+    with pytest.raises(CheckpointError, match="nothing of the checkpoint fits the trunk") as caught:
+        check(network(), foreign | {"neck.bias": weights["neck.bias"]})
+    assert caught.value.got == "0 of 6 tensors of backbone; 1 of 10 of the whole network"
+
+
+@pytest.mark.parametrize("settings", [{"type": "Pretrained"}, [{"type": "Kaiming"}, {"type": PretrainedInit}]])
+def test_a_trunk_may_bring_weights_of_its_own(settings):
+    check(network("backbone", init_cfg=settings), {}, None)
+    with pytest.raises(CheckpointError, match="6 of 10 of the whole network"):
+        check(network("backbone", "neck", init_cfg=settings), {}, None)
+    with pytest.raises(CheckpointError, match="0 of 6 tensors of backbone"):
+        check(network("backbone", init_cfg={"type": "Kaiming"}), {}, None)

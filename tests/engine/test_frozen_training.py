@@ -110,6 +110,28 @@ def test_the_other_branches_stay_bit_for_bit(multitask, tiny_release, tmp_path, 
     assert all(torch.equal(behind[f"module.{name}"], before[name]) for name in before if "det_person" not in name)
 
 
+@pytest.mark.parametrize(
+    ("frozen", "other", "told"),
+    [
+        (
+            ("backbone", "branches.seg_lane"),
+            False,
+            "(?s)frozen parts.*no --load-from.* 0 of .* of branches.seg_lane; 0 of",
+        ),
+        ((), True, "(?s)nothing of the checkpoint fits the trunk.*other.pth.*got: +0 of .* tensors of backbone; 0 of"),
+    ],
+    ids=["no checkpoint", "another network's"],
+)
+def test_a_training_does_not_start_on_random_weights_where_learned_ones_were_meant(tiny_release, tmp_path, frozen, other, told):
+    torch.save({"state_dict": {"stem.weight": torch.ones(3)}}, tmp_path / "other.pth")
+    options = SMALL | dict.fromkeys(("test_dataloader", "test_cfg", "test_evaluator"))
+    options |= {"train_dataloader.dataset.data_release.root": str(tiny_release), "model.frozen": frozen}
+    options["solver.0.train_cfg.max_iters"] = 1
+    with pytest.raises(CheckpointError, match=told):
+        train(MULTITASK, work_dir=tmp_path, load_from=str(tmp_path / "other.pth") if other else None, options=options)
+    assert not list(tmp_path.glob("with-bn*"))
+
+
 @pytest.fixture
 def run_tool(monkeypatch, capsys):
     """Run ``tools/checkpoint.py`` in this process, and return what it says."""
