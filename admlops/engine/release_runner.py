@@ -18,6 +18,7 @@ from admlops.engine.checkpoint import check_start, fitting, refusals_explained, 
 from admlops.engine.hooks.finite_hook import FiniteHook
 from admlops.engine.hooks.lineage_hook import LineageHook
 from admlops.engine.hooks.quantization_hook import QuantizationHook
+from admlops.engine.hooks.silent_branch_hook import SilentBranchHook
 from admlops.engine.lineage import RunLineage
 from admlops.engine.release_train_loop import ReleaseTrainLoop
 from admlops.engine.require_clean import require_clean
@@ -55,6 +56,7 @@ class ReleaseRunner(Runner):  # type: ignore[misc]
         super().__init__(*args, **kwargs)
         self.register_hook(self._lineage_hook)
         self.register_hook(FiniteHook(self.step.name))
+        self.register_hook(SilentBranchHook())
         if self.step.observers is not None:
             self.register_hook(QuantizationHook(self.step.name, **asdict(self.step.observers)))
 

@@ -9,6 +9,7 @@ from admlops.engine.hooks.plain_checkpoint_hook import PlainCheckpointHook
 from admlops.engine.hooks.prediction_dump_hook import PredictionDumpHook
 from admlops.engine.hooks.quantization_hook import QuantizationHook
 from admlops.engine.hooks.report_hook import ReportHook
+from admlops.engine.hooks.silent_branch_hook import SilentBranchHook
 from admlops.engine.hooks.step_checkpoint_hook import StepCheckpointHook
 
 __all__ = [
@@ -21,5 +22,6 @@ __all__ = [
     "PredictionDumpHook",
     "QuantizationHook",
     "ReportHook",
+    "SilentBranchHook",
     "StepCheckpointHook",
 ]
