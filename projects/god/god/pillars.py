@@ -11,6 +11,7 @@ Shape letters: M points of a batch, B samples, R rows, L columns, N = B * R * L 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,6 +29,10 @@ centre in cells, z, z above ground, z above the lowest point and the range of th
 -1.7, weights for the decimetres between ground and debris took several times as long to learn."""
 EMPTY_M = 1e4
 """Lowest point of a cell without points: above all that a grid holds, so that no minimum takes it."""
+_OF_BATCH = (
+    "the grid of a batch, as PackBevInputs was given it",
+    "train_loader another window_side, or a test's grid other sides",
+)
 
 
 def cell_heights(z_m: Tensor, cell: Tensor, num_cells: int) -> tuple[Tensor, Tensor]:
@@ -158,7 +163,7 @@ class MinMaxPillarEncoder(nn.Module):
         ground_block_m: Side of a cell of the coarse ground, m.
 
     Raises:
-        ModelError: The grid's sides are no multiples of the fold and of the coarse cell.
+        ModelError: The fold is below 1, or the grid's sides are no multiples of it and of the coarse cell.
     """
 
     def __init__(
@@ -168,7 +173,7 @@ class MinMaxPillarEncoder(nn.Module):
         self.grid = BevGrid.of_config(grid)
         self.fold = fold
         self.block = max(1, round(ground_block_m / self.grid.cell_m))
-        self._require_whole(self.grid)
+        self._require_whole(self.grid, "model.encoder.grid", "the config's grid other rows and cols")
         self.out_channels = channels * fold * fold
         self.linear = nn.Linear(len(SCALES), channels)
         self.scales_F: Tensor
@@ -182,13 +187,20 @@ class MinMaxPillarEncoder(nn.Module):
         self.register_buffer("x_centres_m", x_centres_m, persistent=False)
         self.register_buffer("y_centres_m", y_centres_m, persistent=False)
 
-    def _require_whole(self, grid: BevGrid) -> None:
-        if self.fold < 1 or any(side % divisor for side in grid.shape for divisor in (self.fold, self.block)):
+    def _require_whole(self, grid: BevGrid, where: str, names: str) -> None:
+        if self.fold < 1:
+            raise ModelError("the fold must be a number of cells", where="model.encoder.fold", expected=">= 1", got=self.fold)
+        step = math.lcm(self.fold, self.block)
+        wrong = sorted({side for side in grid.shape if side % step})
+        if wrong:
+            others = ", ".join(f"{_multiples_about(side, step)} instead of {side}" for side in wrong)
             raise ModelError(
-                "The sides of the grid must be multiples of the fold and of a cell of the coarse ground",
-                expected=f"rows and columns that {self.fold} and {self.block} divide",
-                got=f"{grid.rows} x {grid.cols}",
-                remedy="choose other bounds, or another ground_block_m",
+                "the sides of a grid must be multiples of the fold and of a coarse cell of the ground",
+                where=where,
+                expected=f"rows and columns that {self.fold} (fold) and {self.block} (cells of {grid.cell_m:g} m a coarse cell)"
+                f" divide: multiples of {step}",
+                got=f"{grid.rows} x {grid.cols} cells",
+                remedy=f"give {names}: {others}",
             )
 
     def forward(self, points: Tensor, cell: Tensor, batch_size: int = 1, grid: BevGrid | None = None) -> Tensor:
@@ -208,7 +220,7 @@ class MinMaxPillarEncoder(nn.Module):
         """
         centres_m = (self.x_centres_m, self.y_centres_m)
         if grid is not None and grid != self.grid:
-            self._require_whole(grid)
+            self._require_whole(grid, *_OF_BATCH)
             centres_m = _centres(grid, points.device)
         grid = grid or self.grid
         with torch.autocast(points.device.type, enabled=False):
@@ -228,3 +240,8 @@ class MinMaxPillarEncoder(nn.Module):
 def _centres(grid: BevGrid, device: torch.device | None = None) -> tuple[Tensor, Tensor]:
     x_m, y_m = (torch.from_numpy(centres).float().to(device) for centres in grid.centres_m())
     return x_m, y_m
+
+
+def _multiples_about(side: int, step: int) -> str:
+    below = side // step * step
+    return f"{below} or {below + step}" if below else str(step)

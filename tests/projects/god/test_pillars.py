@@ -139,9 +139,37 @@ def test_the_linear_layer_learns_what_autograd_says_of_a_matrix_product():
 
 
 def test_a_grid_that_cannot_be_folded_is_refused():
-    with pytest.raises(ModelError, match="multiples of the fold") as caught:
+    with pytest.raises(ModelError) as caught:
         MinMaxPillarEncoder({"rows": 510, "cols": 512})
-    assert "510 x 512" in str(caught.value)
+    assert str(caught.value).splitlines() == [
+        "the sides of a grid must be multiples of the fold and of a coarse cell of the ground",
+        "  where:    model.encoder.grid",
+        "  expected: rows and columns that 2 (fold) and 4 (cells of 0.2 m a coarse cell) divide: multiples of 4",
+        "  got:      510 x 512 cells",
+        "  try:      give the config's grid other rows and cols: 508 or 512 instead of 510",
+    ]
+    with pytest.raises(ModelError, match=r"(?s)number of cells.*model\.encoder\.fold.*got: +0"):
+        MinMaxPillarEncoder({}, fold=0)
+
+
+def test_a_window_that_cannot_be_folded_is_refused_by_the_name_it_has_in_configs():
+    # Coarse cells of 0.8 m are 3 cells of 0.25 m; 6 divides 120, and not 64.
+    grid = BevGrid(x_min_m=-15.0, y_min_m=-15.0, cell_m=0.25, rows=120, cols=120)
+    window = BevGrid(x_min_m=-8.0, y_min_m=-8.0, cell_m=0.25, rows=64, cols=64)
+    points = torch.zeros(1, 4)
+    with pytest.raises(ModelError) as caught:
+        encoder_of(grid=grid)(points, torch.from_numpy(window.cell_of(points.numpy())), grid=window)
+    error = caught.value
+    assert "PackBevInputs" in error.where
+    assert error.expected == "rows and columns that 2 (fold) and 3 (cells of 0.25 m a coarse cell) divide: multiples of 6"
+    assert error.got == "64 x 64 cells"
+    assert "train_loader another window_side" in error.remedy
+    assert error.remedy.endswith(": 60 or 66 instead of 64")
+
+
+def test_sides_below_the_smallest_whole_one_become_it():
+    with pytest.raises(ModelError, match=": 4 instead of 2$"):
+        MinMaxPillarEncoder({"rows": 2, "cols": 512})
 
 
 def test_a_window_of_the_grid_holds_what_the_grid_holds_there():
