@@ -169,7 +169,7 @@ def export_time(networks: Networks) -> Iterator[Figure]:
             contract = network.contract(networks.geometry)
             path = export(network.graph, contract, Path(folder, "network.onnx"), target)
             written_s = time.process_time() - start_s
-            check_export(network, contract, path, target, camera_check(network, contract))
+            check_export(network, contract, path, target, [camera_check(network, contract)])
             seconds = time.process_time() - start_s
         yield Figure(f"export for {runtime}, CPU s", f"written after {written_s:.1f} s, compared after", seconds, 60)
 
