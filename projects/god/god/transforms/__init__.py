@@ -5,7 +5,7 @@ key of ``results``          what it is
 ==========================  =====================================================================================
 ``cloud``                   ``PointCloud``: points, origin, per-point labels, polygons
 ``lidar_path``              of the file
-``point_counts``            how many points were ``read``, and dropped as ``not_finite`` or ``ego``
+``point_counts``            how many points were ``read``, and dropped as ``not_finite``, ``ego`` or ``thinned``
 ``evidence``                task name -> ``BevEvidence``: how its cells are labelled
 ``bev_from_points``         3x3 float64, x and y as recorded -> x and y of ``cloud``, m
 ``labels``                  task name -> ``BevAnnotation`` of the augmented sweep (training)

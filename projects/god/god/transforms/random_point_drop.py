@@ -19,7 +19,7 @@ class RandomPointDrop:
         self.max_share = max_share
 
     def __call__(self, results: Results) -> Results:
-        """Drop points of ``cloud`` with all that belongs to them.
+        """Drop points of ``cloud`` with all that belongs to them; count them in ``point_counts``.
 
         Args:
             results: Of a sample.
@@ -30,4 +30,5 @@ class RandomPointDrop:
         cloud: PointCloud = results["cloud"]
         share = results["rng"].uniform(0.0, self.max_share)
         results["cloud"] = cloud.select(results["rng"].random(len(cloud)) >= share)
+        results["point_counts"] |= {"thinned": len(cloud) - len(results["cloud"])}
         return results
