@@ -315,6 +315,7 @@ def test_sweeps_of_any_size(tmp_path, num_points):
     assert (counts["read"], counts["not_finite"]) == (num_points, 2 * (num_points // 1000))
     assert torch.isfinite(inputs["points"]).all()
     assert inputs["points"].shape == (len(inputs["cell"]), 4)
+    assert num_points == len(inputs["points"]) + counts["not_finite"] + counts["ego"] + counts["thinned"]
     assert int((inputs["cell"] == BevGrid().num_cells).sum()) == counts["out_of_range"]
     assert bool((sample.gt.god_base.sem_seg.data == 1).any()) == (num_points > 1)
 
