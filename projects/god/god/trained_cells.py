@@ -7,10 +7,33 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+
+from admlops.engine.checkpoint import read_checkpoint
 from admlops.errors import CheckpointError, ConfigError
 from god.geometry import BevGrid
+from god.registry import HOOKS
 
 _PATH = ("model", "encoder", "grid")
+
+
+@HOOKS.register_module()
+class TrainedCellsHook(Hook):  # type: ignore[misc]
+    """Lets ``require_trained_cells`` see each checkpoint that is tested; files of exports hold their own grid."""
+
+    def before_test(self, runner: Runner) -> None:
+        """Look before the first sweep.
+
+        Args:
+            runner: The runner; its config says on which cells it tests.
+
+        Raises:
+            CheckpointError: The checkpoint was trained on others.
+        """
+        path = Path(runner.loaded_from)
+        if path.suffix == ".pth":
+            require_trained_cells(read_checkpoint(path), BevGrid.of_config(runner.cfg.model.encoder.grid), path)
 
 
 def require_trained_cells(checkpoint: Mapping[str, Any], grid: BevGrid, path: str | Path) -> None:

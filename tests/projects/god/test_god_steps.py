@@ -168,6 +168,13 @@ def test_a_network_is_exported_for_other_bounds_of_the_same_cells(config, done, 
     assert found.masks["god_base"].mask.shape == (48, 32)
 
 
+@pytest.mark.parametrize("step", ["with-bn", "int-inference"])
+def test_a_network_is_not_tested_on_other_cells(config, done, tmp_path, step):
+    options = {**on_grid(cell_m=0.4), "log_level": "ERROR"}
+    with pytest.raises(CheckpointError, match=rf"(?s)other cells.*{step}-last\.pth.*0\.2 m.*0\.4 m"):
+        run_test(config, done / f"{step}-last.pth", work_dir=tmp_path, options=options)
+
+
 def test_thresholds_are_not_measured_on_other_cells(config, done):
     with pytest.raises(CheckpointError, match=r"(?s)other cells.*with-bn-last\.pth.*0\.2 m.*0\.4 m"):
         measure_thresholds(config, done / "with-bn-last.pth", [0.5], on_grid(cell_m=0.4))

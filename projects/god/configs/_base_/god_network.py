@@ -17,6 +17,7 @@ from god.heads import BevHead
 from god.metrics import BevGridMetric
 from god.pillars import MinMaxPillarEncoder
 from god.point_count_hook import PointCountHook
+from god.trained_cells import TrainedCellsHook
 from god.transforms import (
     LoadBevEvidence,
     LoadPoints,
@@ -34,7 +35,7 @@ with read_base():
     from .....configs._base_.quantization import fusion_bn_patterns, parity, quantization, quantized_steps, solver
     from .....configs._base_.schedules import one_cycle
 
-custom_hooks.append(dict(type=PointCountHook))
+custom_hooks.extend([dict(type=PointCountHook), dict(type=TrainedCellsHook)])
 
 # ---- what you change first -------------------------------------------------------------------------------------------
 # A folder, dict(root=...), or a git repository at a tag, dict(repo='git/repository', ref='multi_task/v1.0.0').
