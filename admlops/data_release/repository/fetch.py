@@ -18,6 +18,7 @@ from admlops.data_release.storage import RemotePath, is_url, path_of
 from admlops.data_release.text_table import text_table
 from admlops.data_release.training_release import TrainingRelease
 from admlops.errors import DataReleaseError, nearest
+from admlops.task_spec import TASKS
 
 _NUM_THREADS = 16
 _BATCH = 1024
@@ -90,7 +91,7 @@ def fetch(repo: str | Path, ref: str, tasks: Collection[str] = (), *, images: bo
         raise DataReleaseError(
             f"the release does not know task {unknown[0]!r}",
             where=release.where,
-            remedy=nearest(unknown[0], release.tasks),
+            remedy="leave it out of --tasks" if unknown[0] in TASKS else nearest(unknown[0], release.tasks),
             code="E301",
         )
     return FetchOutcome(ref, tuple(_fetch_entry(release, entry, images) for entry in _chosen(release, tasks)))

@@ -109,6 +109,7 @@ def test_sweeps_and_labels_of_points_are_fetched_once_each(repo, s3, document):
 def test_fetch_says_what_is_wrong(repo, s3):
     run = lambda *options: CliRunner().invoke(admlops, ["data", "fetch", "v1", "--repo", str(repo), *options])  # noqa: E731
     assert "did you mean 'det_person'" in run("--tasks", "det_persn").stderr
+    assert "leave it out of --tasks" in run("--tasks", "god_hd").stderr
     s3.delete_object(Bucket="lists", Key="train/people.jsonl")
     done = run()
     assert (done.exit_code, "E401" in done.stderr) == (3, True)
