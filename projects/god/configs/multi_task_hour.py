@@ -7,7 +7,7 @@ with read_base():
     from .multi_task import *
 
 tasks = ["god_base", "drivable_2cls", "drivable_multi"]
-# Chosen by `projects/god/tools/thresholds.py` on the validation sweeps.
+# Chosen by `projects/god/tools/thresholds.py` on the validation sweeps; docs/benchmarks.md shows others.
 model["branches"]["god"]["head"].update(threshold=0.8)
 train_dataloader = train_loader(tasks, batch_size=4, load_threads=1)
 val_dataloader = test_dataloader = eval_loader(tasks, load_threads=1)
