@@ -31,9 +31,10 @@ class TrainedCellsHook(Hook):  # type: ignore[misc]
         Raises:
             CheckpointError: The checkpoint was trained on others.
         """
-        path = Path(runner.loaded_from)
-        if path.suffix == ".pth":
-            require_trained_cells(read_checkpoint(path), BevGrid.of_config(runner.cfg.model.encoder.grid), path)
+        # What was trained a moment ago may have begun from other cells.
+        if runner.cfg.get("train_cfg") is None and Path(runner.loaded_from).suffix == ".pth":
+            path, grid = runner.loaded_from, BevGrid.of_config(runner.cfg.model.encoder.grid)
+            require_trained_cells(read_checkpoint(path), grid, path)
 
 
 def require_trained_cells(checkpoint: Mapping[str, Any], grid: BevGrid, path: str | Path) -> None:

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ from god.export import export_god
 from god.geometry import BevGrid
 from god.predictor import BevPredictor
 from god.thresholds import measure_thresholds
-from god.trained_cells import trained_grid
+from god.trained_cells import TrainedCellsHook, trained_grid
 
 ROOT = Path(__file__).parents[3]
 
@@ -173,6 +174,15 @@ def test_a_network_is_not_tested_on_other_cells(config, done, tmp_path, step):
     options = {**on_grid(cell_m=0.4), "log_level": "ERROR"}
     with pytest.raises(CheckpointError, match=rf"(?s)other cells.*{step}-last\.pth.*0\.2 m.*0\.4 m"):
         run_test(config, done / f"{step}-last.pth", work_dir=tmp_path, options=options)
+
+
+def test_a_training_may_begin_from_other_cells_and_be_tested(config, done):
+    """As ``--pipeline-test`` does: the network is no longer that of the file."""
+    runner = SimpleNamespace(cfg=load_config(config, on_grid(cell_m=0.4)), loaded_from=str(done / "with-bn-last.pth"))
+    TrainedCellsHook().before_test(runner)
+    runner.cfg.train_cfg = None
+    with pytest.raises(CheckpointError, match="other cells"):
+        TrainedCellsHook().before_test(runner)
 
 
 def test_thresholds_are_not_measured_on_other_cells(config, done):

@@ -109,7 +109,8 @@ def test_a_release_in_millimetres_is_tested_with_a_warning(tmp_path):
     release = write_release(tmp_path / "release", count=2)
     config = write_config(tmp_path / "config.py", release)
     hooks = load_config(config).custom_hooks
-    assert [type_name(hooks[0]), type_name(hooks[-1])] == ["EMAHook", "PointCountHook"]
+    assert type_name(hooks[0]) == "EMAHook"
+    assert "PointCountHook" in map(type_name, hooks)
     train(config, work_dir=tmp_path / "run")
     (log,) = (tmp_path / "run").glob("*/*.log")
     assert "training up to iteration 2: 4 sweeps, 6,528 points read: 0 not finite" in log.read_text()
